@@ -1,0 +1,86 @@
+# `make` lists the targets. JOBS=n limits parallel work.
+JOBS ?= $(shell nproc)
+SOURCE_DIRS := $(wildcard bench common gpu sdk services tests)
+FIND_SOURCES = find $(SOURCE_DIRS) -name '*.h' -o -name '*.cc' -o -name '*.cu' | sort
+CTEST := ctest --output-on-failure --no-tests=error --parallel $(JOBS)
+QUICK := --label-exclude '^long$$'
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install the packages the build needs (apt-get, root or sudo)
+	@scripts/deps.sh build
+
+.PHONY: deps-dev
+deps-dev: ## The same, and clang, clang-format, clang-tidy
+	@scripts/deps.sh dev
+
+# Installs only what is missing, which costs a fraction of a second otherwise.
+.PHONY: auto-deps
+auto-deps:
+	@scripts/deps.sh --auto build
+
+.PHONY: configure
+configure: auto-deps
+	@cmake --preset release >/dev/null
+
+.PHONY: build
+build: configure ## Build everything; build/bin/tacit is the program
+	cmake --build build --parallel $(JOBS)
+
+.PHONY: test
+test: build ## Run the quick tests
+	$(CTEST) --test-dir build $(QUICK)
+
+.PHONY: test-all
+test-all: build ## Run all tests
+	$(CTEST) --test-dir build
+
+.PHONY: asan tsan
+asan: ## Quick tests under AddressSanitizer and UndefinedBehaviorSanitizer
+tsan: ## Quick tests under ThreadSanitizer
+asan tsan: auto-deps
+	@cmake --preset $@ >/dev/null
+	cmake --build build/$@ --parallel $(JOBS)
+	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/$@ $(QUICK)
+
+.PHONY: run
+run: configure ## Run every operation among three local roles; print the cost
+	cmake --build build --parallel $(JOBS) --target tacit
+	build/bin/tacit bench --ops gemm,compare,gelu,silu,softmax,layernorm,matmul
+
+.PHONY: bench
+bench: build ## Run the kernel benchmarks, then the operations
+	@set -e; for program in build/bin/*_benchmark; do \
+	  echo "== $$program"; "$$program"; \
+	done
+	build/bin/tacit bench --ops gemm,compare,gelu,silu,softmax,layernorm,matmul
+
+.PHONY: format
+format: ## Format the C++ sources in place
+	@scripts/deps.sh --auto format
+	@$(FIND_SOURCES) | xargs -r clang-format -i
+
+.PHONY: format-check
+format-check: ## Fail if a C++ source is not formatted
+	@scripts/deps.sh --auto format
+	@$(FIND_SOURCES) | xargs -r clang-format --dry-run --Werror
+
+.PHONY: lint
+lint: configure ## clang-tidy on all sources, or on FILES="a.cc b.cc"
+	@scripts/deps.sh --auto lint
+	@scripts/lint.sh "$(JOBS)" $(FILES)
+
+.PHONY: lint-changed
+lint-changed: configure ## clang-tidy on sources that differ from HEAD
+	@scripts/deps.sh --auto lint
+	@scripts/lint.sh "$(JOBS)" --changed
+
+.PHONY: clean
+clean: ## Remove build/
+	rm -rf build
