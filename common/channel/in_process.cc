@@ -1,12 +1,12 @@
 #include "common/channel/in_process.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <deque>
+#include <mutex>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/buffer.h"
 #include "common/base/status_macros.h"
 
@@ -18,14 +18,28 @@ absl::Status SizeError(absl::string_view what, size_t got, size_t want) {
       absl::StrCat(what, " of ", got, " bytes where ", want, " were expected"));
 }
 
-// A link's shared state: a queue per direction.
-struct Link {
-  explicit Link(absl::Duration timeout) : timeout(timeout) {}
+// A mutex and what changes under it. Of the standard library, not Abseil:
+// ThreadSanitizer sees through the former only.
+struct Monitor {
+  explicit Monitor(absl::Duration timeout) : timeout(timeout) {}
+
+  // Waits until `ready()` holds; false if it takes longer than `timeout`.
+  template <typename Ready>
+  bool Await(std::unique_lock<std::mutex>& lock, Ready ready) {
+    return changed.wait_for(lock, absl::ToChronoNanoseconds(timeout), ready);
+  }
 
   const absl::Duration timeout;
-  absl::Mutex mutex;
-  std::deque<Bytes> queue[2] ABSL_GUARDED_BY(mutex);  // to end 0, to end 1
-  absl::Status status ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;
+  std::condition_variable changed;
+};
+
+// A link's shared state: a queue per direction.
+struct Link : Monitor {
+  using Monitor::Monitor;
+
+  std::deque<Bytes> queue[2];  // to end 0, to end 1
+  absl::Status status;
 };
 
 class LinkEnd : public Channel {
@@ -39,16 +53,15 @@ class LinkEnd : public Channel {
     Bytes copy = Bytes::Copy(message);
     Bytes received;
     {
-      absl::MutexLock lock(&link_->mutex);
+      std::unique_lock<std::mutex> lock(link_->mutex);
       RETURN_IF_ERROR(link_->status);
       link_->queue[1 - end_].push_back(std::move(copy));
+      link_->changed.notify_all();
       ++traffic_.rounds;
       traffic_.sent_bytes += message.size();
-      auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(link_->mutex) {
-        return !link_->queue[end_].empty() || !link_->status.ok();
-      };
-      if (!link_->mutex.AwaitWithTimeout(absl::Condition(&ready),
-                                         link_->timeout)) {
+      if (!link_->Await(lock, [this] {
+            return !link_->queue[end_].empty() || !link_->status.ok();
+          })) {
         link_->status = absl::DeadlineExceededError(
             absl::StrCat("no message from the peer within ",
                          absl::FormatDuration(link_->timeout)));
@@ -70,8 +83,9 @@ class LinkEnd : public Channel {
   }
 
   void Abort(const absl::Status& status) override {
-    absl::MutexLock lock(&link_->mutex);
+    std::lock_guard<std::mutex> lock(link_->mutex);
     if (link_->status.ok()) link_->status = status;
+    link_->changed.notify_all();
   }
 
   const Traffic& traffic() const override { return traffic_; }
@@ -82,22 +96,25 @@ class LinkEnd : public Channel {
   Traffic traffic_;
 };
 
-struct Stream {
-  explicit Stream(const InProcessOptions& options) : options(options) {}
+struct Stream : Monitor {
+  explicit Stream(const InProcessOptions& options)
+      : Monitor(options.timeout), capacity(options.material_capacity) {}
 
-  const InProcessOptions options;
-  absl::Mutex mutex;
-  std::deque<Bytes> records ABSL_GUARDED_BY(mutex);
-  size_t queued_bytes ABSL_GUARDED_BY(mutex) = 0;
-  bool finished ABSL_GUARDED_BY(mutex) = false;
-  absl::Status status ABSL_GUARDED_BY(mutex);
+  const size_t capacity;
+  std::deque<Bytes> records;
+  size_t queued_bytes = 0;
+  bool finished = false;
+  absl::Status status;
 
   void Abort(const absl::Status& why) {
-    absl::MutexLock lock(&mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     if (status.ok()) status = why;
     records.clear();  // wiped: nobody will use them
     queued_bytes = 0;
+    changed.notify_all();
   }
+  // Whether a reader need not wait.
+  bool Readable() const { return !records.empty() || finished || !status.ok(); }
 };
 
 class StreamSink : public MaterialSink {
@@ -105,9 +122,10 @@ class StreamSink : public MaterialSink {
   explicit StreamSink(std::shared_ptr<Stream> stream)
       : stream_(std::move(stream)) {}
   ~StreamSink() override {
-    absl::MutexLock lock(&stream_->mutex);
+    std::lock_guard<std::mutex> lock(stream_->mutex);
     if (!stream_->finished && stream_->status.ok()) {
       stream_->status = absl::UnavailableError("the dealer has left");
+      stream_->changed.notify_all();
     }
   }
 
@@ -124,9 +142,10 @@ class StreamSink : public MaterialSink {
   }
 
   absl::Status Finish() override {
-    absl::MutexLock lock(&stream_->mutex);
+    std::lock_guard<std::mutex> lock(stream_->mutex);
     RETURN_IF_ERROR(stream_->status);
     stream_->finished = true;
+    stream_->changed.notify_all();
     return absl::OkStatus();
   }
 
@@ -140,20 +159,19 @@ class StreamSink : public MaterialSink {
  private:
   absl::Status Push(Bytes record) {
     const size_t size = record.size();
-    absl::MutexLock lock(&stream_->mutex);
-    auto room = [this, size]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(stream_->mutex) {
-      return !stream_->status.ok() || stream_->queued_bytes == 0 ||
-             stream_->queued_bytes + size <= stream_->options.material_capacity;
-    };
-    if (!stream_->mutex.AwaitWithTimeout(absl::Condition(&room),
-                                         stream_->options.timeout)) {
+    std::unique_lock<std::mutex> lock(stream_->mutex);
+    if (!stream_->Await(lock, [this, size] {
+          return !stream_->status.ok() || stream_->queued_bytes == 0 ||
+                 stream_->queued_bytes + size <= stream_->capacity;
+        })) {
       return absl::DeadlineExceededError(
           absl::StrCat("a party has taken no material for ",
-                       absl::FormatDuration(stream_->options.timeout)));
+                       absl::FormatDuration(stream_->timeout)));
     }
     RETURN_IF_ERROR(stream_->status);
     stream_->queued_bytes += size;
     stream_->records.push_back(std::move(record));
+    stream_->changed.notify_all();
     return absl::OkStatus();
   }
 
@@ -171,16 +189,11 @@ class StreamSource : public MaterialSource {
   }
 
   absl::StatusOr<std::span<const uint8_t>> Take(size_t bytes) override {
-    absl::MutexLock lock(&stream_->mutex);
-    auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(stream_->mutex) {
-      return !stream_->records.empty() || stream_->finished ||
-             !stream_->status.ok();
-    };
-    if (!stream_->mutex.AwaitWithTimeout(absl::Condition(&ready),
-                                         stream_->options.timeout)) {
+    std::unique_lock<std::mutex> lock(stream_->mutex);
+    if (!stream_->Await(lock, [this] { return stream_->Readable(); })) {
       return absl::DeadlineExceededError(
           absl::StrCat("no material from the dealer within ",
-                       absl::FormatDuration(stream_->options.timeout)));
+                       absl::FormatDuration(stream_->timeout)));
     }
     // What the dealer sent before it failed is still good.
     if (stream_->records.empty()) {
@@ -194,6 +207,7 @@ class StreamSource : public MaterialSource {
     taken_.push_back(std::move(record));
     stream_->records.pop_front();
     stream_->queued_bytes -= bytes;
+    stream_->changed.notify_all();
     bytes_ += bytes;
     return std::span<const uint8_t>(taken_.back());
   }
@@ -201,13 +215,8 @@ class StreamSource : public MaterialSource {
   void Release() override { taken_.clear(); }
 
   absl::Status Finish() override {
-    absl::MutexLock lock(&stream_->mutex);
-    auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(stream_->mutex) {
-      return !stream_->records.empty() || stream_->finished ||
-             !stream_->status.ok();
-    };
-    if (!stream_->mutex.AwaitWithTimeout(absl::Condition(&ready),
-                                         stream_->options.timeout)) {
+    std::unique_lock<std::mutex> lock(stream_->mutex);
+    if (!stream_->Await(lock, [this] { return stream_->Readable(); })) {
       return absl::DeadlineExceededError("the dealer does not finish");
     }
     RETURN_IF_ERROR(stream_->status);

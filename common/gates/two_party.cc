@@ -1,0 +1,238 @@
+#include "common/gates/two_party.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/gates/cost.h"
+#include "common/gates/dealer.h"
+#include "common/gates/party.h"
+#include "common/gates/plain.h"
+#include "common/ring/elementwise.h"
+
+namespace tacit {
+namespace {
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// The gateway's masked inputs, the same for both parties.
+class GatewayInputs : public InputSource {
+ public:
+  GatewayInputs(const std::vector<InputValue>& inputs, const Prg& stream) {
+    uint64_t position = 0;
+    for (const InputValue& input : inputs) {
+      Words hat(input.values.size());
+      stream.Fill(position, std::span<uint64_t>(hat));
+      position += PrgBlocks(hat.size());
+      for (size_t i = 0; i < hat.size(); ++i) {
+        hat[i] = Reduce(hat[i] + static_cast<uint64_t>(input.values[i]),
+                        input.width);
+      }
+      inputs_.push_back({std::move(hat), input.width});
+    }
+  }
+
+  absl::StatusOr<Words> Next(size_t n, int width) override {
+    if (next_ == inputs_.size()) {
+      return absl::InvalidArgumentError("the gateway sent no such input");
+    }
+    const Masked& input = inputs_[next_++];
+    if (input.words.size() != n || input.width != width) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the gateway sent ", input.words.size(), " elements of ", input.width,
+          " bits where ", n, " of ", width, " were expected"));
+    }
+    return input.words.Clone();
+  }
+
+ private:
+  struct Masked {
+    Words words;
+    int width;
+  };
+  std::vector<Masked> inputs_;
+  size_t next_ = 0;
+};
+
+// Shows each message to the observer before it is sent.
+class ObservedChannel : public Channel {
+ public:
+  ObservedChannel(int party, const TwoPartyOptions& options, Channel& channel)
+      : party_(party), options_(options), channel_(channel) {}
+
+  absl::Status Exchange(std::span<const uint8_t> message,
+                        std::span<uint8_t> reply) override {
+    if (options_.observer) options_.observer(party_, message);
+    return channel_.Exchange(message, reply);
+  }
+  void Abort(const absl::Status& status) override { channel_.Abort(status); }
+  const Traffic& traffic() const override { return channel_.traffic(); }
+
+ private:
+  const int party_;
+  const TwoPartyOptions& options_;
+  Channel& channel_;
+};
+
+struct PartyRun {
+  absl::Status status;
+  std::vector<OutputShare> outputs;
+  Cost cost;
+  uint64_t material_bytes = 0;
+  double seconds = 0;
+};
+
+void RunParty(int party, const TwoPartyOptions& options,
+              const SessionId& session, const Program& program, Channel& link,
+              MaterialSource& source, InputSource& inputs, PartyRun& run) {
+  ObservedChannel channel(party, options, link);
+  const auto start = std::chrono::steady_clock::now();
+  ThreadPool pool(options.threads);
+  MemorySessionLedger ledger;
+  auto evaluator =
+      PartyEvaluator::Create({party, session, options.plan, options.rounding},
+                             channel, source, ledger, inputs, pool);
+  if (!evaluator.ok()) {
+    run.status = evaluator.status();
+    channel.Abort(run.status);
+    source.Abort(run.status);
+    return;
+  }
+  PartyEvaluator& ev = **evaluator;
+  program(ev);
+  run.status = ev.Finish();
+  run.outputs = ev.TakeOutputs();
+  run.cost = ev.cost();
+  // What travelled, not what the evaluator believes.
+  run.cost.rounds = channel.traffic().rounds;
+  run.cost.opened_bytes[party] = channel.traffic().sent_bytes;
+  run.cost.material_bytes[party] = source.bytes();
+  run.seconds = SecondsSince(start);
+}
+
+absl::Status RunDealer(const TwoPartyOptions& options,
+                       const SessionSeeds& seeds, const SessionId& session,
+                       const Program& program, MaterialSink& sink0,
+                       MaterialSink& sink1, Cost& cost) {
+  ThreadPool pool(options.threads);
+  ASSIGN_OR_RETURN(auto dealer, DealerEvaluator::Create(
+                                    seeds, session, options.plan,
+                                    options.rounding, sink0, sink1, pool));
+  program(*dealer);
+  cost = dealer->cost();
+  return dealer->Finish();
+}
+
+absl::StatusOr<std::vector<std::vector<int64_t>>> Reconstruct(
+    std::vector<OutputShare>& a, std::vector<OutputShare>& b) {
+  if (a.size() != b.size()) {
+    return absl::InternalError("the parties gave different numbers of outputs");
+  }
+  std::vector<std::vector<int64_t>> outputs;
+  for (size_t k = 0; k < a.size(); ++k) {
+    std::vector<int64_t>& out = outputs.emplace_back(a[k].words.size());
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = ToSigned(a[k].words[i] + b[k].words[i], a[k].width);
+    }
+  }
+  return outputs;
+}
+
+}  // namespace
+
+absl::StatusOr<TwoPartyResult> RunTwoParty(
+    const TwoPartyOptions& options, const SessionSeeds& seeds,
+    const Program& program, const std::vector<InputValue>& inputs) {
+  const auto start = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(const SessionId session, GenerateSessionId(OsSeedSource()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Prg> gateway,
+                   GatewayStream(seeds.gateway));
+  GatewayInputs inputs0(inputs, *gateway), inputs1(inputs, *gateway);
+  InProcessOptions material_options = options.channel;
+  if (options.prefetch) material_options.material_capacity = SIZE_MAX / 2;
+  auto [channel0, channel1] = MakeInProcessChannel(options.channel);
+  auto [sink0, source0] = MakeInProcessMaterial(material_options);
+  auto [sink1, source1] = MakeInProcessMaterial(material_options);
+
+  TwoPartyResult result;
+  PartyRun runs[2];
+  absl::Status dealer_status;
+  Cost dealer_cost;
+  std::thread dealer([&, &sink0 = *sink0, &sink1 = *sink1] {
+    const auto begin = std::chrono::steady_clock::now();
+    dealer_status =
+        RunDealer(options, seeds, session, program, sink0, sink1, dealer_cost);
+    result.seconds_deal = SecondsSince(begin);
+  });
+  if (options.prefetch) dealer.join();
+  std::thread party1([&, &channel = *channel1, &source = *source1] {
+    RunParty(1, options, session, program, channel, source, inputs1, runs[1]);
+  });
+  RunParty(0, options, session, program, *channel0, *source0, inputs0, runs[0]);
+  party1.join();
+  if (dealer.joinable()) dealer.join();
+
+  // A party that failed names the cause; its peer and the dealer saw the
+  // consequences.
+  for (const PartyRun& run : runs) {
+    if (!run.status.ok() && !absl::IsUnavailable(run.status)) return run.status;
+  }
+  RETURN_IF_ERROR(dealer_status);
+  for (const PartyRun& run : runs) RETURN_IF_ERROR(run.status);
+
+  ASSIGN_OR_RETURN(result.outputs,
+                   Reconstruct(runs[0].outputs, runs[1].outputs));
+  result.counted.rounds = runs[0].cost.rounds;
+  result.counted.dealer_aes = dealer_cost.dealer_aes;
+  for (int b = 0; b < 2; ++b) {
+    result.counted.opened_bytes[b] = runs[b].cost.opened_bytes[b];
+    result.counted.material_bytes[b] = runs[b].cost.material_bytes[b];
+    result.counted.party_aes[b] = runs[b].cost.party_aes[b];
+    result.seconds_online[b] = runs[b].seconds;
+  }
+  result.seconds_total = SecondsSince(start);
+  return result;
+}
+
+absl::StatusOr<std::vector<std::vector<int64_t>>> RunPlain(
+    const TwoPartyOptions& options, const SessionSeeds& seeds,
+    const Program& program, const std::vector<InputValue>& inputs) {
+  ThreadPool pool(options.threads);
+  ASSIGN_OR_RETURN(auto plain,
+                   PlainEvaluator::Create(seeds, options.rounding, pool));
+  for (const InputValue& input : inputs) {
+    Words words(input.values.size());
+    std::copy(input.values.begin(), input.values.end(), words.begin());
+    plain->PushInput(std::move(words));
+  }
+  program(*plain);
+  RETURN_IF_ERROR(plain->status());
+  std::vector<std::vector<int64_t>> outputs;
+  for (const OutputShare& out : plain->TakeOutputs()) {
+    std::vector<int64_t>& values = outputs.emplace_back();
+    for (uint64_t word : out.words) values.push_back(ToSigned(word, out.width));
+  }
+  return outputs;
+}
+
+absl::StatusOr<Cost> DeclaredCost(const Program& program, Rounding rounding) {
+  CostEvaluator ev(rounding);
+  program(ev);
+  ev.Flush();
+  RETURN_IF_ERROR(ev.status());
+  return ev.cost();
+}
+
+const StaticMatrix& Pick(const Evaluator& ev,
+                         const StaticMatrixShares& shares) {
+  if (ev.is_dealer()) return shares.dealer;
+  if (ev.is_party()) return shares.party[ev.party()];
+  return shares.plain;
+}
+
+}  // namespace tacit

@@ -1,0 +1,85 @@
+#include "common/gates/windowed_lut.h"
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/gates/gate_util.h"
+
+namespace tacit {
+
+Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
+                  std::span<const int64_t> table, int width, int frac) {
+  constexpr absl::string_view kGate = "WindowedLut";
+  Share out{x.shape, width, frac};
+  if (!CheckWindow(ev, kGate, x, /*shift=*/0, m, low, table.size())) return out;
+  if (!IsWidth(width)) {
+    ev.Reject(kGate, absl::StrCat("width ", width));
+    return out;
+  }
+  ev.Await(x);
+  const size_t n = out.size(), length = table.size();
+  // Leaf j = x_hat - v: ascending leaves meet the table from its end.
+  const Words reversed = ReversedTable(table);
+  const int64_t high = low + static_cast<int64_t>(length) - 1;
+
+  Words sums = MakeWords(ev, n);
+  Bytes positive(ev.is_dealer() && ev.ok() ? n : 0);
+  ev.RunBlocks(
+      kGate, {DpfField(m, /*paths=*/0, {length})}, n,
+      [&](DealBlock& block) {
+        block.Dpf(std::span(*x.mask).subspan(block.begin(), block.count()),
+                  std::span(positive).subspan(block.begin(), block.count()));
+      },
+      [&](EvalBlock& block) {
+        Words start(block.count());
+        for (size_t i = 0; i < block.count(); ++i) {
+          start[i] = (*x.hat)[block.begin() + i] - static_cast<uint64_t>(high);
+        }
+        const std::array<std::span<const uint64_t>, 1> tables = {reversed};
+        const std::array<std::span<uint64_t>, 1> to = {
+            std::span(sums).subspan(block.begin(), block.count())};
+        DpfWindowSum(block.Dpf(), start, tables, to);
+      },
+      [&](PlainBlock& block) {
+        for (size_t i = 0; i < block.count(); ++i) {
+          const size_t e = block.begin() + i;
+          const int64_t v = static_cast<int64_t>((*x.hat)[e]);
+          if (ToSigned(v, m) != v) block.OutOfBound();
+          sums[e] = v >= low && v <= high ? table[v - low] : 0;
+        }
+      });
+  Share masked{x.shape, width, frac};
+  SetWords(ev, std::move(sums), masked);
+  const Wire u = ev.Open(masked);
+  ev.Await(u);
+  Words part = MakeWords(ev, n);
+  ev.RunBlocks(
+      kGate, {ShareField(width), ShareField(width)}, n,
+      [&](DealBlock& block) {
+        Words sigma(block.count()), product(block.count());
+        for (size_t i = 0; i < block.count(); ++i) {
+          const size_t e = block.begin() + i;
+          sigma[i] = Sign(positive[e]);
+          product[i] = sigma[i] * (*u.mask)[e];
+        }
+        block.Share(sigma);
+        block.Share(product);
+      },
+      [&](EvalBlock& block) {
+        const Words sigma = block.Share(), product = block.Share();
+        for (size_t i = 0; i < block.count(); ++i) {
+          const size_t e = block.begin() + i;
+          part[e] = sigma[i] * (*u.hat)[e] - product[i];
+        }
+      },
+      [&](PlainBlock& block) {
+        for (size_t i = 0; i < block.count(); ++i) {
+          part[block.begin() + i] = (*u.hat)[block.begin() + i];
+        }
+      });
+  SetWords(ev, std::move(part), out);
+  return out;
+}
+
+}  // namespace tacit
