@@ -1,0 +1,77 @@
+#include "common/nn/embedding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/fss/onehot_dpf.h"
+#include "common/gates/extend.h"
+#include "common/gates/linear.h"
+#include "common/gates/matmul.h"
+#include "common/gates/one_hot.h"
+
+namespace tacit {
+namespace {
+
+// Extend takes |x| < 2^(n - 2).
+int EntryWidth(double bound, int frac) {
+  if (frac < 0 || !(bound > 0)) return kMaxWidth + 1;
+  const double units = std::ceil(std::ldexp(bound, frac));
+  if (!(units < 0x1p60)) return kMaxWidth + 1;
+  int width = 2;
+  while (static_cast<uint64_t>(units) >> (width - 2) != 0) ++width;
+  return width;
+}
+
+}  // namespace
+
+int TokenWidth(size_t vocabulary) {
+  int bits = 1;
+  while (bits < 63 && (vocabulary - 1) >> bits != 0) ++bits;
+  return bits + 1;
+}
+
+Share EmbeddingShare(Evaluator& ev, const Wire& tokens,
+                     const StaticMatrix& matrix,
+                     const EmbeddingParams& params) {
+  const Evaluator::Scope scope(ev, "Embedding");
+  const size_t vocabulary = matrix.k, d = matrix.n, n = tokens.size();
+  Share out{tokens.shape, params.width, matrix.frac};
+  out.shape.push_back(d);
+  if (!ev.ok()) return out;
+  const int width = EntryWidth(params.entry_bound, matrix.frac);
+  if (vocabulary == 0 || tokens.width != TokenWidth(vocabulary) ||
+      tokens.width - 1 > kMaxOneHotBits || params.one_hot_words == 0) {
+    ev.Fail(absl::InvalidArgumentError(
+        absl::StrCat(vocabulary, " rows, tokens of ", tokens.width, " bits")));
+    return out;
+  }
+  if (!IsWidth(params.width) || width > params.width) {
+    ev.Fail(absl::InvalidArgumentError(
+        absl::StrCat("entries up to ", params.entry_bound, " of ", matrix.frac,
+                     " fraction bits take ", width, " bits, the result has ",
+                     params.width)));
+    return out;
+  }
+  const size_t part = std::max<size_t>(params.one_hot_words / vocabulary, 1);
+  const Wire flat = Reshape(ev, tokens, {n});
+  std::vector<Share> rows;
+  // Once for no tokens at all, so that the result has a shape.
+  for (size_t begin = 0; begin == 0 || begin < n; begin += part) {
+    const Wire some = SliceLast(ev, flat, begin, std::min(part, n - begin));
+    const Wire one_hot =
+        ev.Open(OneHot(ev, some, tokens.width - 1, vocabulary, width));
+    rows.push_back(MatMulStatic(ev, one_hot, matrix, width));
+  }
+  const Share narrow = rows.size() == 1 ? rows[0] : Concat(ev, rows);
+  return Reshape(ev, Extend(ev, ev.Open(narrow), params.width), out.shape);
+}
+
+Wire Embedding(Evaluator& ev, const Wire& tokens, const StaticMatrix& matrix,
+               const EmbeddingParams& params) {
+  return ev.Open(EmbeddingShare(ev, tokens, matrix, params));
+}
+
+}  // namespace tacit

@@ -1,0 +1,42 @@
+// Embedding lookup by secret token ids.
+#ifndef TACIT_COMMON_NN_EMBEDDING_H_
+#define TACIT_COMMON_NN_EMBEDDING_H_
+
+#include <cstddef>
+
+#include "common/gates/evaluator.h"
+
+namespace tacit {
+
+struct EmbeddingParams {
+  // |entry| <= entry_bound, in units of 1.
+  double entry_bound = 0;
+  int width = 64;  // of the result, the residual stream's
+  // One-hot words held at a time; longer inputs take a round more for each
+  // part. The default is 128 MiB.
+  size_t one_hot_words = size_t{1} << 24;
+};
+
+// Bits of the wire in which the gateway sends token ids of a vocabulary: they
+// are not negative, and a wire is signed.
+int TokenWidth(size_t vocabulary);
+
+// Rows of the matrix [vocabulary, d] for tokens [...]: share [..., d] over
+// Z_{2^width}, the matrix' fraction count. OneHot, opened over a ring of n bits
+// that just holds an entry, MatMulStatic in that ring, Extend: two rounds for
+// each part of the input, vocabulary * n / 8 + d * n / 8 bytes opened by each
+// party for each token.
+// Errors (sticky): INVALID_ARGUMENT, naming the layer, if the tokens' width is
+//   not TokenWidth, on the matrix, or if width cannot hold an entry; in the
+//   plain evaluator OUT_OF_RANGE if a token is no row or an entry breaks its
+//   bound.
+Share EmbeddingShare(Evaluator& ev, const Wire& tokens,
+                     const StaticMatrix& matrix, const EmbeddingParams& params);
+
+// The same, opened: one round more.
+Wire Embedding(Evaluator& ev, const Wire& tokens, const StaticMatrix& matrix,
+               const EmbeddingParams& params);
+
+}  // namespace tacit
+
+#endif  // TACIT_COMMON_NN_EMBEDDING_H_
