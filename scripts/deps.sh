@@ -9,7 +9,7 @@
 set -euo pipefail
 
 readonly build_packages=(
-  make g++ cmake ninja-build ccache pkg-config
+  make g++ cmake ninja-build ccache pkg-config valgrind
   libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev
   libssl-dev libhwy-dev libxxhash-dev nlohmann-json3-dev libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
