@@ -51,6 +51,16 @@ void CostEvaluator::RunBlocks(absl::string_view, const Schema& schema, size_t n,
   if (ok()) cost_ += schema.MaterialCost(n);
 }
 
+Words CostEvaluator::Reveal(const Share& x) {
+  if (ok()) {
+    CountRound();
+    for (uint64_t& bytes : cost_.opened_bytes) {
+      bytes += PackedBytes(x.size(), x.width);
+    }
+  }
+  return Words();
+}
+
 Words CostEvaluator::Transfer(int sender, std::span<const uint64_t>, size_t n,
                               int width) {
   if (ok()) {

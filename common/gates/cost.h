@@ -31,6 +31,7 @@ class CostEvaluator : public Evaluator {
   const Prg* PermutationStream(int) const override { return nullptr; }
   Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                  int width) override;
+  Words Reveal(const Share& x) override;
 
  private:
   void CountRound();

@@ -37,6 +37,7 @@ class DealerEvaluator : public Evaluator {
   }
   Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                  int width) override;
+  Words Reveal(const Share& x) override;
 
  private:
   DealerEvaluator(Rounding rounding, MaterialSink& sink0, MaterialSink& sink1,

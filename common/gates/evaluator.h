@@ -25,12 +25,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/base/buffer.h"
 #include "common/base/thread_pool.h"
 #include "common/fss/dpf.h"
@@ -210,6 +210,12 @@ class Evaluator {
   // party, nothing elsewhere. One round.
   virtual Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                          int width) = 0;
+
+  // What both parties learn, in one round: the values modulo 2^width, at the
+  // parties and the plain evaluator; nothing at the dealer, whose program must
+  // not depend on them. Only for values that are independent of all inputs,
+  // such as comparisons after a Shuffle.
+  virtual Words Reveal(const Share& x) = 0;
 
   // Declared cost so far.
   const Cost& cost() const { return cost_; }

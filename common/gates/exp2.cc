@@ -113,7 +113,8 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
           sums[e] = inside ? table[k - params.min_exponent] : 0;
         }
       });
-  Share masked{x.shape, width, 0};
+  const SumRing ring(table, width);
+  Share masked{x.shape, ring.width(), 0};
   SetWords(ev, std::move(sums), masked);
   const Wire u = ev.Open(masked);
   ev.Await(u);
@@ -126,25 +127,25 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
   }
   Words part = MakeWords(ev, n);
   ev.RunBlocks(
-      kGate, {ShareField(width), ShareField(width)}, n,
+      kGate, SumSchema(ring, width), n,
       [&](DealBlock& block) {
-        Words factor(block.count()), product(block.count());
+        Words factor(block.count());
         for (size_t i = 0; i < block.count(); ++i) {
           const size_t e = block.begin() + i;
           const uint64_t fraction = Reduce((*x.mask)[e], f);
           factor[i] = Sign(positive[e]) *
                       PowerOfTwoFraction(fraction, f, -1, params.mask_bits);
-          product[i] = factor[i] * (*u.mask)[e];
         }
-        block.Share(factor);
-        block.Share(product);
+        DealSum(block, ring, factor,
+                std::span(*u.mask).subspan(block.begin(), block.count()));
       },
       [&](EvalBlock& block) {
-        const Words factor = block.Share(), product = block.Share();
+        const std::span<uint64_t> to =
+            std::span(part).subspan(block.begin(), block.count());
+        EvalSum(block, ring,
+                std::span(*u.hat).subspan(block.begin(), block.count()), to);
         for (size_t i = 0; i < block.count(); ++i) {
-          const size_t e = block.begin() + i;
-          part[e] = powers[Reduce((*x.hat)[e], f)] *
-                    ((*u.hat)[e] * factor[i] - product[i]);
+          to[i] *= powers[Reduce((*x.hat)[block.begin() + i], f)];
         }
       },
       [&](PlainBlock& block) {

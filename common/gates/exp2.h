@@ -24,7 +24,8 @@ struct Exp2Params {
 // integer part (m bits) and fraction,
 //   2^x = 2^(I-J) 2^F 2^-R, borrow or not.
 // 2^(I-J) is a windowed table over the integer bits alone, 2^-R rides on the
-// dealt sign: [sigma 2^-R], [sigma rho 2^-R]; 2^F is public. One round.
+// dealt sign: [sigma 2^-R], [sigma rho 2^-R]; 2^F is public. One round, in the
+// smallest ring that holds the table (see SumRing).
 // Relative error about 2^-mask_bits + 2^-public_bits, absolute
 // 2^min_exponent. Errors: as WindowedLut; plain: OUT_OF_RANGE if x exceeds
 //   max_exponent or the domain.

@@ -4,8 +4,8 @@
 
 namespace tacit {
 
-bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x, int shift,
-                 int m, int64_t low, size_t length) {
+bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x,
+                 int shift, int m, int64_t low, size_t length) {
   if (m < 1 || m > kMaxDomainBits || shift < 0 || m + shift > x.width) {
     ev.Reject(gate, absl::StrCat("domain of ", m, " bits above ", shift,
                                  " for a wire of ", x.width, " bits"));
@@ -26,6 +26,37 @@ Words ReversedTable(std::span<const int64_t> table) {
   Words reversed(table.size());
   std::copy(table.rbegin(), table.rend(), reversed.begin());
   return reversed;
+}
+
+Schema SumSchema(const SumRing& ring, int width) {
+  std::vector<Field> fields(2, ShareField(width));
+  if (ring.extends()) fields.push_back(ShareField(ring.missing()));
+  return Schema(std::move(fields));
+}
+
+void DealSum(DealBlock& block, const SumRing& ring,
+             std::span<const uint64_t> factor, std::span<const uint64_t> rho) {
+  Words product(block.count()), msb(block.count());
+  for (size_t i = 0; i < block.count(); ++i) {
+    product[i] = factor[i] * ring.Mask(rho[i]);
+    msb[i] = factor[i] * ring.Msb(rho[i]);
+  }
+  block.Share(factor);
+  block.Share(product);
+  if (ring.extends()) block.Share(msb);
+}
+
+void EvalSum(EvalBlock& block, const SumRing& ring,
+             std::span<const uint64_t> hat, std::span<uint64_t> out) {
+  const Words factor = block.Share(), product = block.Share();
+  for (size_t i = 0; i < block.count(); ++i) {
+    out[i] = factor[i] * ring.Value(hat[i]) - product[i];
+  }
+  if (!ring.extends()) return;
+  const Words msb = block.Share();
+  for (size_t i = 0; i < block.count(); ++i) {
+    out[i] += (ring.Wraps(hat[i]) * msb[i]) << ring.width();
+  }
 }
 
 bool CheckBoundaries(Evaluator& ev, absl::string_view gate, int m,

@@ -3,12 +3,13 @@
 #define TACIT_COMMON_GATES_GATE_UTIL_H_
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include "absl/strings/string_view.h"
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "common/gates/evaluator.h"
 
 namespace tacit {
@@ -33,11 +34,63 @@ inline void SetWords(const Evaluator& ev, Words part, Share& out) {
 
 // Rejects a window of `length` entries from `low` that does not lie in the
 // signed domain of m bits, or a domain above `shift` bits that the wire lacks.
-bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x, int shift,
-                 int m, int64_t low, size_t length);
+bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x,
+                 int shift, int m, int64_t low, size_t length);
 
 // The table from its end, as ascending leaves j = x_hat - v meet it.
 Words ReversedTable(std::span<const int64_t> table);
+
+// The ring in which a window sum is opened: the smallest that Extend takes for
+// these entries, n bits with 2^(n-2) > |entry|, at most `width` bits. A sum
+// that is needed in a wider ring is extended afterwards, as in Extend: with
+// u_hat' = u_hat + 2^(n-2) mod 2^n, u = u_hat' - 2^(n-2) - rho + 2^n (1 - msb
+// u_hat') msb(rho). That trades dealt elements for opened bits.
+class SumRing {
+ public:
+  SumRing(std::span<const int64_t> entries, int width) : full_(width) {
+    uint64_t largest = 0;
+    for (int64_t v : entries) {
+      const uint64_t word = static_cast<uint64_t>(v);
+      largest = std::max(largest, v < 0 ? -word : word);
+    }
+    width_ = std::min(static_cast<int>(std::bit_width(largest)) + 2, full_);
+  }
+
+  int width() const { return width_; }
+  bool extends() const { return width_ < full_; }
+  int missing() const { return full_ - width_; }
+  // u_hat' - 2^(n-2), and 1 - msb u_hat'.
+  uint64_t Value(uint64_t hat) const {
+    return extends() ? Reduce(hat + Offset(), width_) - Offset() : hat;
+  }
+  uint64_t Wraps(uint64_t hat) const {
+    return 1 - (Reduce(hat + Offset(), width_) >> (width_ - 1));
+  }
+  // rho as its representative in [0, 2^n), and its msb.
+  uint64_t Mask(uint64_t rho) const {
+    return extends() ? Reduce(rho, width_) : rho;
+  }
+  uint64_t Msb(uint64_t rho) const {
+    return Reduce(rho, width_) >> (width_ - 1);
+  }
+
+ private:
+  uint64_t Offset() const { return uint64_t{1} << (width_ - 2); }
+
+  const int full_;
+  int width_;
+};
+
+// From an opened window sum u = sigma T(x) under the mask rho to shares of
+// factor * u over Z_{2^width}, the factor being known to the dealer:
+//   [factor] Value(u_hat) - [factor Mask(rho)] + 2^n Wraps(u_hat) [factor
+//   Msb(rho)].
+// The fields, and both sides for one block; spans have block.count() elements.
+Schema SumSchema(const SumRing& ring, int width);
+void DealSum(DealBlock& block, const SumRing& ring,
+             std::span<const uint64_t> factor, std::span<const uint64_t> rho);
+void EvalSum(EvalBlock& block, const SumRing& ring,
+             std::span<const uint64_t> hat, std::span<uint64_t> out);
 
 // sigma = +1 or -1 of a key whose bit_0 at its point is `positive`.
 inline uint64_t Sign(uint8_t positive) { return uint64_t{2} * positive - 1; }

@@ -379,8 +379,8 @@ TEST_P(GateTest, ShufflePermutesRows) {
 
 std::string GateName(
     const testing::TestParamInfo<std::tuple<size_t, int>>& info) {
-  return "n" + std::to_string(std::get<0>(info.param)) + "_w" +
-         std::to_string(std::get<1>(info.param));
+  return absl::StrCat("n", std::get<0>(info.param), "_w",
+                      std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, GateTest,
@@ -537,6 +537,24 @@ TEST(ProgramTest, LayoutMapsActOnValues) {
   EXPECT_EQ(out[5], (Values{7, -7}));
   EXPECT_EQ(out[6], (Values{1, 4, 9, 4, 10, 18}));
   EXPECT_EQ(out[7], (Values{1, 2, 3, 4, 5, 6}));
+}
+
+TEST(ProgramTest, RevealTellsBothPartiesInOneRound) {
+  const Values x = {5, 0, 7, 1, 3};
+  const auto out = RunAndCheck(
+      [&](Evaluator& ev) {
+        const Share share = ToShare(ev, ev.Input({5}, 4, 0));
+        const Words learnt = ev.Reveal(share);
+        if (ev.is_dealer() || ev.is_cost()) {
+          EXPECT_TRUE(learnt.empty());
+        } else {
+          EXPECT_EQ(Values(learnt.begin(), learnt.end()), x);
+        }
+        ev.Output(share);
+      },
+      {{x, 4}});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0], x);
 }
 
 TEST(ProgramTest, ThreadsAndPrefetchChangeNothing) {

@@ -1,8 +1,6 @@
 #include "common/gates/interpolated.h"
 
-#include <algorithm>
 #include <array>
-#include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,45 +38,6 @@ bool Check(Evaluator& ev, const Wire& x, const InterpolatedTable& table,
   }
   return ev.ok();
 }
-
-// The ring in which a window sum is opened: the smallest that Extend takes for
-// these entries, at most `width` bits.
-class SumRing {
- public:
-  SumRing(std::span<const int64_t> entries, int width) : full_(width) {
-    uint64_t largest = 0;
-    for (int64_t v : entries) {
-      const uint64_t word = static_cast<uint64_t>(v);
-      largest = std::max(largest, v < 0 ? -word : word);
-    }
-    width_ = std::min(static_cast<int>(std::bit_width(largest)) + 2, full_);
-  }
-
-  int width() const { return width_; }
-  bool extends() const { return width_ < full_; }
-  int missing() const { return full_ - width_; }
-  // The value that a masked sum stands for, and whether a set msb of its mask
-  // must be corrected.
-  uint64_t Value(uint64_t hat) const {
-    return extends() ? Reduce(hat + Offset(), width_) - Offset() : hat;
-  }
-  uint64_t Wraps(uint64_t hat) const {
-    return 1 - (Reduce(hat + Offset(), width_) >> (width_ - 1));
-  }
-  // rho as its representative in [0, 2^width), and its msb.
-  uint64_t Mask(uint64_t rho) const {
-    return extends() ? Reduce(rho, width_) : rho;
-  }
-  uint64_t Msb(uint64_t rho) const {
-    return Reduce(rho, width_) >> (width_ - 1);
-  }
-
- private:
-  uint64_t Offset() const { return uint64_t{1} << (width_ - 2); }
-
-  const int full_;
-  int width_;
-};
 
 }  // namespace
 
@@ -163,11 +122,13 @@ Share Interpolated(Evaluator& ev, const Wire& x, const InterpolatedTable& table,
 
   std::vector<Field> fields(4, ShareField(width));
   if (v_ring.extends()) fields.push_back(ShareField(v_ring.missing()));
-  if (w_ring.extends())
+  if (w_ring.extends()) {
     fields.insert(fields.end(), 2, ShareField(w_ring.missing()));
+  }
   if (constant) fields.push_back(ShareField(width));
-  if (identity)
+  if (identity) {
     fields.insert(fields.end(), x.mask_shared ? 2 : 3, ShareField(width - t));
+  }
   const Schema schema(std::move(fields));
   Words part = MakeWords(ev, n);
   ev.RunBlocks(

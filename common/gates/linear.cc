@@ -47,8 +47,8 @@ bool CheckSame(Evaluator& ev, absl::string_view gate, const T& a, const T& b) {
   return ev.ok();
 }
 
-Wire Combine(Evaluator& ev, absl::string_view gate, const Wire& a, const Wire& b,
-             BinaryKernel kernel) {
+Wire Combine(Evaluator& ev, absl::string_view gate, const Wire& a,
+             const Wire& b, BinaryKernel kernel) {
   Wire out{a.shape, std::min(a.width, b.width), a.frac,
            a.mask_shared && b.mask_shared};
   if (!CheckSame(ev, gate, a, b)) return out;

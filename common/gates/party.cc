@@ -259,6 +259,23 @@ void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   cost_.party_aes[party()] += schema.MaterialCost(n).party_aes[party()];
 }
 
+Words PartyEvaluator::Reveal(const Share& x) {
+  if (!ok()) return Words();
+  const size_t bytes = PackedBytes(x.size(), x.width);
+  Bytes message(kMessageHeaderBytes + bytes), reply;
+  Pack(*x.part, x.width, std::span(message).subspan(kMessageHeaderBytes));
+  if (absl::Status status = Exchange(message, bytes, reply); !status.ok()) {
+    Fail(Annotate("Reveal", status));
+    return Words();
+  }
+  Words values(x.size());
+  Unpack(std::span<const uint8_t>(reply).subspan(kMessageHeaderBytes), x.width,
+         values);
+  Add(*x.part, values, values);
+  ReduceAll(values, x.width, values);
+  return values;
+}
+
 Words PartyEvaluator::Transfer(int sender, std::span<const uint64_t> words,
                                size_t n, int width) {
   if (!ok()) return Words();

@@ -58,6 +58,7 @@ class PartyEvaluator : public Evaluator {
   }
   Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                  int width) override;
+  Words Reveal(const Share& x) override;
 
  private:
   // hat holds this party's masked share until the peer's arrives.

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/gates/opening_cost.h"
+#include "common/ring/elementwise.h"
 
 namespace tacit {
 
@@ -97,6 +98,12 @@ void PlainEvaluator::RunBlocks(absl::string_view gate, const Schema&, size_t n,
     Fail(absl::OutOfRangeError(absl::StrCat(
         gate, ": a value lies outside the bound that the plan gives it")));
   }
+}
+
+Words PlainEvaluator::Reveal(const Share& x) {
+  Words values(ok() ? x.size() : 0);
+  if (ok()) ReduceAll(*x.part, x.width, values);
+  return values;
 }
 
 Words PlainEvaluator::Transfer(int, std::span<const uint64_t>, size_t, int) {

@@ -40,6 +40,7 @@ class PlainEvaluator : public Evaluator {
   }
   Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                  int width) override;
+  Words Reveal(const Share& x) override;
 
  private:
   PlainEvaluator(Rounding rounding, ThreadPool& pool)

@@ -49,29 +49,26 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
           sums[e] = v >= low && v <= high ? table[v - low] : 0;
         }
       });
-  Share masked{x.shape, width, frac};
+  const SumRing ring(table, width);
+  Share masked{x.shape, ring.width(), frac};
   SetWords(ev, std::move(sums), masked);
   const Wire u = ev.Open(masked);
   ev.Await(u);
   Words part = MakeWords(ev, n);
   ev.RunBlocks(
-      kGate, {ShareField(width), ShareField(width)}, n,
+      kGate, SumSchema(ring, width), n,
       [&](DealBlock& block) {
-        Words sigma(block.count()), product(block.count());
+        Words sigma(block.count());
         for (size_t i = 0; i < block.count(); ++i) {
-          const size_t e = block.begin() + i;
-          sigma[i] = Sign(positive[e]);
-          product[i] = sigma[i] * (*u.mask)[e];
+          sigma[i] = Sign(positive[block.begin() + i]);
         }
-        block.Share(sigma);
-        block.Share(product);
+        DealSum(block, ring, sigma,
+                std::span(*u.mask).subspan(block.begin(), block.count()));
       },
       [&](EvalBlock& block) {
-        const Words sigma = block.Share(), product = block.Share();
-        for (size_t i = 0; i < block.count(); ++i) {
-          const size_t e = block.begin() + i;
-          part[e] = sigma[i] * (*u.hat)[e] - product[i];
-        }
+        EvalSum(block, ring,
+                std::span(*u.hat).subspan(block.begin(), block.count()),
+                std::span(part).subspan(block.begin(), block.count()));
       },
       [&](PlainBlock& block) {
         for (size_t i = 0; i < block.count(); ++i) {

@@ -14,8 +14,9 @@ namespace tacit {
 //
 // A DPF at r mod 2^m; party b sums (-1)^b bit_b(j) T[x_hat - j] over the leaves
 // of the window only. The sums add to sigma T(x), sigma = +-1 known to the
-// dealer: they are opened under a mask rho, then sigma (u_hat - rho) is local
-// with dealt [sigma], [sigma rho]. One round.
+// dealer: they are opened under a mask rho, in the smallest ring that holds the
+// entries, then sigma (u_hat - rho) is local with dealt [sigma], [sigma rho]
+// (and, for the ring, [sigma msb(rho)]). One round.
 // Errors: INVALID_ARGUMENT if the window is empty, larger than the domain or
 //   outside it, or a width is wrong; plain: OUT_OF_RANGE if x leaves the
 //   domain.

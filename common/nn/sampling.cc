@@ -115,32 +115,15 @@ Share PrefixSums(Evaluator& ev, const Share& x) {
                    });
 }
 
-// What both parties may learn: each sends its part to the other, two rounds.
-// Empty where nobody learns anything: at the dealer, and for cost.
-Words Reveal(Evaluator& ev, const Share& x) {
-  Words sum;
-  if (ev.has_data() && !ev.is_dealer()) sum = x.part->Clone();
-  for (int sender = 0; sender < 2; ++sender) {
-    const std::span<const uint64_t> mine =
-        ev.is_party() && ev.has_data() ? std::span<const uint64_t>(*x.part)
-                                       : std::span<const uint64_t>();
-    const Words theirs = ev.Transfer(sender, mine, x.size(), x.width);
-    for (size_t i = 0; i < theirs.size(); ++i) sum[i] += theirs[i];
-  }
-  if (!ev.has_data()) return Words();
-  for (uint64_t& v : sum) v = Reduce(v, x.width);
-  return sum;
-}
-
+// Bits that both parties may learn: over Z_2, addition is exclusive or.
 Words Reveal(Evaluator& ev, const BitShare& x) {
-  // Over Z_2, addition is exclusive or.
   Share share{x.shape, 1, 0};
   if (ev.has_data() && !ev.is_dealer()) {
     auto part = std::make_shared<Words>(x.size());
     std::copy(x.part->begin(), x.part->end(), part->begin());
     share.part = std::move(part);
   }
-  return Reveal(ev, share);
+  return ev.Reveal(share);
 }
 
 }  // namespace
@@ -342,7 +325,7 @@ TopKResult TopKOf(Evaluator& ev, const Wire& logits, const Domain& domain,
   }
   if (!ev.ok()) return out;
   const Share all = shuffled.size() == 1 ? shuffled[0] : Concat(ev, shuffled);
-  const Words learnt = Reveal(ev, Narrow(ev, Column(ev, all, 2), 2));
+  const Words learnt = ev.Reveal(Narrow(ev, Column(ev, all, 2), 2));
   const Share kept = GatherRows(ev, all, KeptRows(ev, learnt, domain, k));
 
   Share sorted = kept;

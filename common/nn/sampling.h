@@ -44,7 +44,7 @@ struct TopKResult {
 //    from the shares. Hugging Face's TopKLogitsWarper keeps all that tie at the
 //    k-th place; here some of them, at random, make the count k exactly.
 // 5. Order: all k (k - 1) / 2 comparisons at once on (value, index), which the
-//    parties learn, too: after the shuffle every order is equally likely. Three
+//    parties learn, too: after the shuffle every order is equally likely. Two
 //    rounds instead of a sorting network's log^2 k.
 // `width` is raised to what the comparisons need. Requires 1 <= k <= n,
 // k <= kMaxTopK.

@@ -296,14 +296,14 @@ TEST(SampleTest, CostAtAVocabulary) {
   const Cost top = report("top 50", [](Evaluator& ev) {
     TopK(ev, ev.Input({kVocabulary}, 32, 12), 64, 50);
   });
-  EXPECT_LE(top.rounds, 25);
+  EXPECT_LE(top.rounds, 22);
   EXPECT_LE(top.material_bytes[1], 46e6);
   const Cost sample = report("sample, top 50, 0.9", [](Evaluator& ev) {
     Sample(ev, ev.Input({kVocabulary}, 32, 12),
            ev.Input({}, kUniformWidth, kUniformBits),
            {.bound = 64, .temperature = 0.8, .top_k = 50, .top_p = 0.9});
   });
-  EXPECT_LE(sample.rounds, 34);
+  EXPECT_LE(sample.rounds, 30);
   EXPECT_LE(sample.material_bytes[1], 46e6);
   report("sample of all", [](Evaluator& ev) {
     Sample(ev, ev.Input({kVocabulary}, 32, 12),
