@@ -170,10 +170,12 @@ class Player : public MaterialSource {
   size_t next_ = 0;
 };
 
-class NoInputs : public InputSource {
-  absl::StatusOr<Words> Next(size_t n, int) override {
+class NoInputs : public GatewayLink {
+ public:
+  absl::StatusOr<Words> Receive(size_t n, int) override {
     return Words::Zeroed(n);
   }
+  absl::Status Send(Words, int) override { return absl::OkStatus(); }
 };
 
 class MaterialTest : public testing::Test {
@@ -210,9 +212,6 @@ class MaterialTest : public testing::Test {
     }
     Work(**ev);
     const absl::Status status = (*ev)->Finish();
-    if (!status.ok()) {
-      EXPECT_TRUE((*ev)->TakeOutputs().empty());
-    }
     aborted = source.aborted;
     return status;
   }

@@ -25,7 +25,10 @@ namespace {
 
 using Values = std::vector<int64_t>;
 
+// 2^(bits-1) for bits < 64.
 int64_t Bound(int bits) { return int64_t{1} << (bits - 1); }
+// The largest signed value of a ring; the smallest is -Largest - 1.
+int64_t Largest(int bits) { return static_cast<int64_t>(LowMask(bits - 1)); }
 
 // Opens x's share and outputs it, so that openings are tested with everything.
 void OutputOpened(Evaluator& ev, const Share& x) {
@@ -38,7 +41,7 @@ class GateTest : public testing::TestWithParam<std::tuple<size_t, int>> {
   int width() const { return std::get<1>(GetParam()); }
   // Random x with |x| < 2^(bits-1), the ends included.
   Values Draw(int bits) {
-    return RandomValues(n(), -Bound(bits), Bound(bits) - 1, rng_);
+    return RandomValues(n(), -Largest(bits) - 1, Largest(bits), rng_);
   }
   Wire Input(Evaluator& ev, int frac = 0) {
     return ev.Input({n()}, width(), frac);

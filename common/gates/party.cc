@@ -34,7 +34,7 @@ absl::Status Annotate(absl::string_view gate, const absl::Status& status) {
 
 absl::StatusOr<std::unique_ptr<PartyEvaluator>> PartyEvaluator::Create(
     const Options& options, Channel& channel, MaterialSource& source,
-    SessionLedger& ledger, InputSource& inputs, ThreadPool& pool) {
+    SessionLedger& ledger, GatewayLink& gateway, ThreadPool& pool) {
   if (options.party != 0 && options.party != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("party must be 0 or 1, not ", options.party));
@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<PartyEvaluator>> PartyEvaluator::Create(
   }
   RETURN_IF_ERROR(ledger.Use(header.session));
   std::unique_ptr<PartyEvaluator> party(
-      new PartyEvaluator(options, channel, source, inputs, pool));
+      new PartyEvaluator(options, channel, source, gateway, pool));
   ASSIGN_OR_RETURN(party->streams_, PartyStreams::Create(header.seed));
   source.Release();
   party->cost_.material_bytes[options.party] += SessionHeader::kBytes;
@@ -67,7 +67,6 @@ absl::StatusOr<std::unique_ptr<PartyEvaluator>> PartyEvaluator::Create(
 absl::Status PartyEvaluator::Finish() {
   Flush();
   if (ok()) Fail(source_.Finish());
-  if (!ok()) outputs_.clear();
   return status();
 }
 
@@ -79,7 +78,6 @@ void PartyEvaluator::Fail(absl::Status status) {
   source_.Abort(absl::UnavailableError(
       absl::StrCat("party ", party(), ": ", status_.message())));
   waiting_.clear();
-  outputs_.clear();
 }
 
 void PartyEvaluator::Enqueue(Waiting waiting, OpeningRef& opening) {
@@ -196,7 +194,7 @@ void PartyEvaluator::Flush() {
 Wire PartyEvaluator::Input(const Shape& shape, int width, int frac) {
   Wire wire{shape, width, frac};
   if (!ok()) return wire;
-  absl::StatusOr<Words> hat = inputs_.Next(wire.size(), width);
+  absl::StatusOr<Words> hat = gateway_.Receive(wire.size(), width);
   if (!hat.ok()) {
     Fail(Annotate("Input", hat.status()));
     return wire;
@@ -214,7 +212,10 @@ void PartyEvaluator::Output(const Share& x) {
   if (!ok()) return;
   Words words(x.size());
   ReduceAll(*x.part, x.width, words);
-  outputs_.push_back({std::move(words), x.width});
+  if (absl::Status status = gateway_.Send(std::move(words), x.width);
+      !status.ok()) {
+    Fail(Annotate("Output", status));
+  }
 }
 
 void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,

@@ -11,13 +11,16 @@
 
 namespace tacit {
 
-// Where a party's inputs come from: masked values, public to both parties.
-class InputSource {
+// A party's side of its talk with the gateway.
+class GatewayLink {
  public:
-  virtual ~InputSource() = default;
-  // The next input, n words modulo 2^width. INVALID_ARGUMENT, with both
-  // sizes, if the gateway sent another number.
-  virtual absl::StatusOr<Words> Next(size_t n, int width) = 0;
+  virtual ~GatewayLink() = default;
+  // The next input, masked and thus public to both parties: n words modulo
+  // 2^width. INVALID_ARGUMENT, with both sizes, if the gateway sent another
+  // number; CANCELLED if it wants no more.
+  virtual absl::StatusOr<Words> Receive(size_t n, int width) = 0;
+  // This party's share of an output: words modulo 2^width, SECRET.
+  virtual absl::Status Send(Words share, int width) = 0;
 };
 
 class PartyEvaluator : public Evaluator {
@@ -36,14 +39,11 @@ class PartyEvaluator : public Evaluator {
   //   material at all; INTERNAL from key derivation.
   static absl::StatusOr<std::unique_ptr<PartyEvaluator>> Create(
       const Options& options, Channel& channel, MaterialSource& source,
-      SessionLedger& ledger, InputSource& inputs, ThreadPool& pool);
+      SessionLedger& ledger, GatewayLink& gateway, ThreadPool& pool);
 
   // Sends what waits and checks that no material is left; returns the first
   // error of the run.
   absl::Status Finish();
-  // This party's output shares in program order, words modulo 2^width; what
-  // the gateway gets. Only after a Finish that succeeded.
-  std::vector<OutputShare> TakeOutputs() { return std::move(outputs_); }
 
   void Fail(absl::Status status) override;
   Wire Open(const Share& x) override;
@@ -70,11 +70,11 @@ class PartyEvaluator : public Evaluator {
   };
 
   PartyEvaluator(const Options& options, Channel& channel,
-                 MaterialSource& source, InputSource& inputs, ThreadPool& pool)
+                 MaterialSource& source, GatewayLink& gateway, ThreadPool& pool)
       : Evaluator(Role::kParty, options.party, options.rounding, pool),
         channel_(channel),
         source_(source),
-        inputs_(inputs) {}
+        gateway_(gateway) {}
 
   // One round with headers; `peer_bytes` of payload come back. Fails on a
   // diverged peer.
@@ -83,11 +83,10 @@ class PartyEvaluator : public Evaluator {
 
   Channel& channel_;
   MaterialSource& source_;
-  InputSource& inputs_;
+  GatewayLink& gateway_;
   std::unique_ptr<PartyStreams> streams_;
   std::vector<Waiting> waiting_;
   std::shared_ptr<Opening> opening_;  // of all in waiting_
-  std::vector<OutputShare> outputs_;
   uint64_t step_ = 0;
   uint64_t digest_ = 0;
 };

@@ -20,10 +20,11 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-// The gateway's masked inputs, the same for both parties.
-class GatewayInputs : public InputSource {
+// The gateway's masked inputs, the same for both parties, and one party's
+// output shares.
+class RecordedGateway : public GatewayLink {
  public:
-  GatewayInputs(const std::vector<InputValue>& inputs, const Prg& stream) {
+  RecordedGateway(const std::vector<InputValue>& inputs, const Prg& stream) {
     uint64_t position = 0;
     for (const InputValue& input : inputs) {
       Words hat(input.values.size());
@@ -37,7 +38,7 @@ class GatewayInputs : public InputSource {
     }
   }
 
-  absl::StatusOr<Words> Next(size_t n, int width) override {
+  absl::StatusOr<Words> Receive(size_t n, int width) override {
     if (next_ == inputs_.size()) {
       return absl::InvalidArgumentError("the gateway sent no such input");
     }
@@ -49,6 +50,12 @@ class GatewayInputs : public InputSource {
     }
     return input.words.Clone();
   }
+  absl::Status Send(Words share, int width) override {
+    outputs_.push_back({std::move(share), width});
+    return absl::OkStatus();
+  }
+
+  std::vector<OutputShare>& outputs() { return outputs_; }
 
  private:
   struct Masked {
@@ -57,6 +64,7 @@ class GatewayInputs : public InputSource {
   };
   std::vector<Masked> inputs_;
   size_t next_ = 0;
+  std::vector<OutputShare> outputs_;
 };
 
 // Shows each message to the observer before it is sent.
@@ -81,7 +89,6 @@ class ObservedChannel : public Channel {
 
 struct PartyRun {
   absl::Status status;
-  std::vector<OutputShare> outputs;
   Cost cost;
   uint64_t material_bytes = 0;
   double seconds = 0;
@@ -89,14 +96,14 @@ struct PartyRun {
 
 void RunParty(int party, const TwoPartyOptions& options,
               const SessionId& session, const Program& program, Channel& link,
-              MaterialSource& source, InputSource& inputs, PartyRun& run) {
+              MaterialSource& source, GatewayLink& gateway, PartyRun& run) {
   ObservedChannel channel(party, options, link);
   const auto start = std::chrono::steady_clock::now();
   ThreadPool pool(options.threads);
   MemorySessionLedger ledger;
   auto evaluator =
       PartyEvaluator::Create({party, session, options.plan, options.rounding},
-                             channel, source, ledger, inputs, pool);
+                             channel, source, ledger, gateway, pool);
   if (!evaluator.ok()) {
     run.status = evaluator.status();
     channel.Abort(run.status);
@@ -106,7 +113,6 @@ void RunParty(int party, const TwoPartyOptions& options,
   PartyEvaluator& ev = **evaluator;
   program(ev);
   run.status = ev.Finish();
-  run.outputs = ev.TakeOutputs();
   run.cost = ev.cost();
   // What travelled, not what the evaluator believes.
   run.cost.rounds = channel.traffic().rounds;
@@ -150,9 +156,9 @@ absl::StatusOr<TwoPartyResult> RunTwoParty(
     const Program& program, const std::vector<InputValue>& inputs) {
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(const SessionId session, GenerateSessionId(OsSeedSource()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Prg> gateway,
+  ASSIGN_OR_RETURN(const std::unique_ptr<Prg> stream,
                    GatewayStream(seeds.gateway));
-  GatewayInputs inputs0(inputs, *gateway), inputs1(inputs, *gateway);
+  RecordedGateway gateway0(inputs, *stream), gateway1(inputs, *stream);
   InProcessOptions material_options = options.channel;
   if (options.prefetch) material_options.material_capacity = SIZE_MAX / 2;
   auto [channel0, channel1] = MakeInProcessChannel(options.channel);
@@ -171,9 +177,10 @@ absl::StatusOr<TwoPartyResult> RunTwoParty(
   });
   if (options.prefetch) dealer.join();
   std::thread party1([&, &channel = *channel1, &source = *source1] {
-    RunParty(1, options, session, program, channel, source, inputs1, runs[1]);
+    RunParty(1, options, session, program, channel, source, gateway1, runs[1]);
   });
-  RunParty(0, options, session, program, *channel0, *source0, inputs0, runs[0]);
+  RunParty(0, options, session, program, *channel0, *source0, gateway0,
+           runs[0]);
   party1.join();
   if (dealer.joinable()) dealer.join();
 
@@ -186,7 +193,7 @@ absl::StatusOr<TwoPartyResult> RunTwoParty(
   for (const PartyRun& run : runs) RETURN_IF_ERROR(run.status);
 
   ASSIGN_OR_RETURN(result.outputs,
-                   Reconstruct(runs[0].outputs, runs[1].outputs));
+                   Reconstruct(gateway0.outputs(), gateway1.outputs()));
   result.counted.rounds = runs[0].cost.rounds;
   result.counted.dealer_aes = dealer_cost.dealer_aes;
   for (int b = 0; b < 2; ++b) {

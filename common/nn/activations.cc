@@ -40,6 +40,8 @@ Form FormOf(Activation activation) {
       return {"Sigmoid", Above::kConstant, 10, 0, 1, 4};
     case Activation::kTanh:
       return {"Tanh", Above::kConstant, 5, 1, 2, 5};
+    case Activation::kRelu:
+      break;
   }
   return {"Activation", Above::kIdentity, 0, 0, 0, 4};
 }
@@ -110,12 +112,17 @@ double Evaluate(Activation activation, double x) {
       return 1 / (1 + std::exp(-x));
     case Activation::kTanh:
       return std::tanh(x);
+    case Activation::kRelu:
+      return std::max(x, 0.0);
   }
   return 0;
 }
 
 absl::StatusOr<InterpolatedTable> ActivationTable(
     Activation activation, int frac, const ActivationParams& params) {
+  if (activation == Activation::kRelu) {
+    return absl::InvalidArgumentError("Relu has no table");
+  }
   const Form form = FormOf(activation);
   const int step_log = params.step_log == 0 ? form.step_log : params.step_log;
   const int step_bits = frac - step_log;
@@ -155,6 +162,7 @@ absl::StatusOr<InterpolatedTable> ActivationTable(
 
 Wire Activate(Evaluator& ev, Activation activation, const Wire& x,
               const ActivationParams& params) {
+  if (activation == Activation::kRelu) return Relu(ev, x, params);
   const Form form = FormOf(activation);
   const Evaluator::Scope scope(ev, form.name);
   const int width = params.width == 0 ? x.width : params.width;

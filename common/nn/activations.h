@@ -29,6 +29,7 @@ enum class Activation {
   kSilu,      // x / (1 + e^-x)
   kSigmoid,   // 1 / (1 + e^-x)
   kTanh,
+  kRelu,  // max(x, 0); exact, without a table
 };
 
 // The function in double precision: what tables are made of.
