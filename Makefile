@@ -49,10 +49,13 @@ asan tsan: auto-deps
 	cmake --build build/$@ --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/$@ $(QUICK)
 
+PROMPT ?= Once upon a time
+ARGS ?= --max-tokens 80
+
 .PHONY: run
-run: configure ## Run every operation among three local roles; print the cost
+run: configure ## Continue PROMPT="..." privately with the demo model
 	cmake --build build --parallel $(JOBS) --target tacit
-	build/bin/tacit bench --ops gemm,compare,gelu,silu,softmax,layernorm,matmul
+	@build/bin/tacit run $(ARGS) "$(PROMPT)"
 
 .PHONY: bench
 bench: build ## Run the kernel benchmarks, then the operations

@@ -14,20 +14,39 @@ readonly build_packages=(
   libssl-dev libhwy-dev libxxhash-dev nlohmann-json3-dev libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
 )
+readonly min_cargo=1.80
 readonly format_packages=(clang-format)
 readonly lint_packages=(clang clang-tidy python3-yaml)
+
+# Rust for the tokenizers. Debian 12's plain cargo is too old; the toolchain that
+# its browsers are built with is not. Nothing if a cargo on the PATH, such as
+# rustup's, will do.
+rust_packages() {
+  local version
+  version=$(cargo --version 2>/dev/null | cut -d ' ' -f 2 || true)
+  if [[ -n "$version" && $(printf '%s\n' "$min_cargo" "$version" | sort -V |
+    head -n 1) == "$min_cargo" ]]; then
+    return
+  fi
+  if [[ $(. /etc/os-release 2>/dev/null && echo "${ID:-}${VERSION_ID:-}") == \
+    debian12 ]]; then
+    echo cargo-web rustc-web
+  else
+    echo cargo rustc
+  fi
+}
 
 auto=false
 wanted=()
 for argument in "$@"; do
   case "$argument" in
     --auto) auto=true ;;
-    build) wanted+=("${build_packages[@]}") ;;
+    build) wanted+=("${build_packages[@]}" $(rust_packages)) ;;
     format) wanted+=("${format_packages[@]}") ;;
     lint) wanted+=("${lint_packages[@]}") ;;
     dev)
-      wanted+=("${build_packages[@]}" "${format_packages[@]}"
-        "${lint_packages[@]}")
+      wanted+=("${build_packages[@]}" $(rust_packages)
+        "${format_packages[@]}" "${lint_packages[@]}")
       ;;
     *)
       echo "usage: $0 [--auto] [build] [format] [lint] [dev]" >&2
@@ -35,7 +54,9 @@ for argument in "$@"; do
       ;;
   esac
 done
-if ((${#wanted[@]} == 0)); then wanted=("${build_packages[@]}"); fi
+if ((${#wanted[@]} == 0)); then
+  wanted=("${build_packages[@]}" $(rust_packages))
+fi
 
 # The releases that have all of these under these names, recent enough.
 supported_system() {
@@ -65,6 +86,7 @@ On another system, install these yourself:
   C++     Abseil >= 20220623, GoogleTest and GoogleMock, Google Benchmark,
           spdlog, OpenSSL 3, Highway >= 1.0.3, xxHash, nlohmann-json, CLI11,
           Protocol Buffers and gRPC with their compilers
+  Rust    cargo and rustc >= 1.80
   tools   clang-format 14 and clang-tidy (make format, make lint)
 END
   exit 1
