@@ -10,9 +10,9 @@
 #include "common/base/status_macros.h"
 #include "common/gates/linear.h"
 #include "common/gates/matmul.h"
+#include "common/gates/mul_extend.h"
 #include "common/gates/multiply.h"
 #include "common/gates/trunc_reduce.h"
-#include "common/gates/mul_extend.h"
 #include "common/nn/tables.h"
 #include "common/ring/elementwise.h"
 

@@ -11,10 +11,10 @@
 #include "common/base/status_macros.h"
 #include "common/gates/compare.h"
 #include "common/gates/linear.h"
+#include "common/gates/mul_extend.h"
 #include "common/gates/one_hot.h"
 #include "common/gates/select.h"
 #include "common/gates/trunc_reduce.h"
-#include "common/gates/mul_extend.h"
 #include "common/nn/tables.h"
 #include "common/ring/elementwise.h"
 

@@ -9,9 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/gates/linear.h"
 #include "common/gates/matmul.h"
+#include "common/gates/mul_extend.h"
 #include "common/gates/testing.h"
 #include "common/gates/trunc_reduce.h"
-#include "common/gates/mul_extend.h"
 
 namespace tacit {
 namespace {

@@ -15,7 +15,7 @@ struct Window2d {
   size_t batch, channels, height, width;
   size_t kernel_height, kernel_width;
   size_t stride = 1;
-  size_t padding = 0;   // zeros on every side
+  size_t padding = 0;  // zeros on every side
   size_t dilation = 1;
 
   size_t out_height() const;

@@ -15,12 +15,12 @@ namespace tacit {
 using ConstWordSpan = std::span<const uint64_t>;
 using WordSpan = std::span<uint64_t>;
 
-void Add(ConstWordSpan a, ConstWordSpan b, WordSpan out);       // a + b
-void Sub(ConstWordSpan a, ConstWordSpan b, WordSpan out);       // a - b
-void Mul(ConstWordSpan a, ConstWordSpan b, WordSpan out);       // a * b
-void MulAdd(ConstWordSpan a, ConstWordSpan b, WordSpan out);    // out += a * b
-void MulSub(ConstWordSpan a, ConstWordSpan b, WordSpan out);    // out -= a * b
-void Negate(ConstWordSpan a, WordSpan out);                     // -a
+void Add(ConstWordSpan a, ConstWordSpan b, WordSpan out);        // a + b
+void Sub(ConstWordSpan a, ConstWordSpan b, WordSpan out);        // a - b
+void Mul(ConstWordSpan a, ConstWordSpan b, WordSpan out);        // a * b
+void MulAdd(ConstWordSpan a, ConstWordSpan b, WordSpan out);     // out += a * b
+void MulSub(ConstWordSpan a, ConstWordSpan b, WordSpan out);     // out -= a * b
+void Negate(ConstWordSpan a, WordSpan out);                      // -a
 void AddScalar(ConstWordSpan a, uint64_t scalar, WordSpan out);  // a + scalar
 void MulScalar(ConstWordSpan a, uint64_t scalar, WordSpan out);  // a * scalar
 // (a mod 2^width) >> bits. Requires 1 <= width <= 64, 0 <= bits < 64.
