@@ -50,9 +50,7 @@ Wire DealerEvaluator::Open(const Share& x) {
   const uint64_t position = AllocateMask(PrgBlocks(wire.size()));
   auto mask = std::make_shared<Words>(wire.size());
   pool().ParallelFor(wire.size(), kOpeningGrain, [&](size_t i, size_t end) {
-    const std::span<uint64_t> part = std::span(*mask).subspan(i, end - i);
-    streams_[0]->mask.Fill(position + i / 2, part);
-    streams_[1]->mask.AddTo(position + i / 2, part);
+    FillMask(streams_, position + i / 2, std::span(*mask).subspan(i, end - i));
   });
   wire.mask = std::move(mask);
   cost_ += OpeningCost(wire.size(), wire.width);
@@ -63,12 +61,8 @@ BitWire DealerEvaluator::Open(const BitShare& x) {
   BitWire wire{x.shape};
   if (!ok()) return wire;
   const size_t n = wire.size();
-  const uint64_t position = AllocateMask(BitPrgBlocks(n));
   auto mask = std::make_shared<Bytes>(n);
-  Bytes other(n);
-  streams_[0]->mask.FillBits(position, *mask);
-  streams_[1]->mask.FillBits(position, other);
-  for (size_t i = 0; i < n; ++i) (*mask)[i] ^= other[i];
+  FillBitMask(streams_, AllocateMask(BitPrgBlocks(n)), *mask);
   wire.mask = std::move(mask);
   cost_ += BitOpeningCost(n);
   return wire;

@@ -38,10 +38,8 @@ Wire PlainEvaluator::Open(const Share& x) {
   if (!ok()) return wire;
   const size_t n = wire.size();
   CheckBound("Open", *x.part, x.width);
-  const uint64_t position = AllocateMask(PrgBlocks(n));
   auto mask = std::make_shared<Words>(n);
-  streams_[0]->mask.Fill(position, std::span<uint64_t>(*mask));
-  streams_[1]->mask.AddTo(position, *mask);
+  FillMask(streams_, AllocateMask(PrgBlocks(n)), *mask);
   wire.mask = std::move(mask);
   wire.hat = x.part;
   return wire;
@@ -51,12 +49,8 @@ BitWire PlainEvaluator::Open(const BitShare& x) {
   BitWire wire{x.shape};
   if (!ok()) return wire;
   const size_t n = wire.size();
-  const uint64_t position = AllocateMask(BitPrgBlocks(n));
   auto mask = std::make_shared<Bytes>(n);
-  Bytes other(n);
-  streams_[0]->mask.FillBits(position, *mask);
-  streams_[1]->mask.FillBits(position, other);
-  for (size_t i = 0; i < n; ++i) (*mask)[i] ^= other[i];
+  FillBitMask(streams_, AllocateMask(BitPrgBlocks(n)), *mask);
   wire.mask = std::move(mask);
   wire.hat = x.part;
   return wire;

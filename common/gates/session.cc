@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/buffer.h"
 #include "common/base/status_macros.h"
 
 namespace tacit {
@@ -42,6 +43,20 @@ absl::StatusOr<std::unique_ptr<PartyStreams>> PartyStreams::Create(
 absl::StatusOr<std::unique_ptr<Prg>> GatewayStream(const Seed& gateway) {
   ASSIGN_OR_RETURN(const Seed input, DeriveSeed(gateway, "tacit/v1/input"));
   return std::make_unique<Prg>(input);
+}
+
+void FillMask(const BothStreams& streams, uint64_t position,
+              std::span<uint64_t> mask) {
+  streams[0]->mask.Fill(position, mask);
+  streams[1]->mask.AddTo(position, mask);
+}
+
+void FillBitMask(const BothStreams& streams, uint64_t position,
+                 std::span<uint8_t> mask) {
+  Bytes other(mask.size());
+  streams[0]->mask.FillBits(position, mask);
+  streams[1]->mask.FillBits(position, other);
+  for (size_t i = 0; i < mask.size(); ++i) mask[i] ^= other[i];
 }
 
 void SessionHeader::Write(std::span<uint8_t> record) const {

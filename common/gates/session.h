@@ -47,6 +47,14 @@ class PartyStreams {
 };
 absl::StatusOr<std::unique_ptr<Prg>> GatewayStream(const Seed& gateway);
 
+// The mask of an opening, whose shares the parties take from `position` of
+// their streams: r_0 + r_1, and for bits r_0 xor r_1.
+using BothStreams = std::unique_ptr<PartyStreams>[2];
+void FillMask(const BothStreams& streams, uint64_t position,
+              std::span<uint64_t> mask);
+void FillBitMask(const BothStreams& streams, uint64_t position,
+                 std::span<uint8_t> mask);
+
 // First record of a material stream.
 struct SessionHeader {
   static constexpr size_t kBytes = 96;
