@@ -103,6 +103,36 @@ absl::StatusOr<SegmentedTable> RsqrtTable(const PowerTableSpec& spec) {
   return Build(spec, [&](double x) { return spec.scale / std::sqrt(x); });
 }
 
+namespace {
+
+Wire Apply(Evaluator& ev, absl::string_view layer, const Wire& x,
+           const PowerTableSpec& spec,
+           const absl::StatusOr<SegmentedTable>& table, int width) {
+  Wire out{x.shape, width, spec.out_frac};
+  if (!table.ok()) {
+    ev.Fail(table.status());
+  } else if (x.frac != spec.frac || spec.centered) {
+    ev.Reject(layer, absl::StrCat("input with fraction count ", x.frac,
+                                  ", table with ", spec.frac,
+                                  spec.centered ? ", centered" : ""));
+  }
+  if (!ev.ok()) return out;
+  const Evaluator::Scope scope(ev, layer);
+  return ev.Open(Segmented(ev, x, *table, width));
+}
+
+}  // namespace
+
+Wire Reciprocal(Evaluator& ev, const Wire& x, const PowerTableSpec& spec,
+                int width) {
+  return Apply(ev, "Reciprocal", x, spec, ReciprocalTable(spec), width);
+}
+
+Wire Rsqrt(Evaluator& ev, const Wire& x, const PowerTableSpec& spec,
+           int width) {
+  return Apply(ev, "Rsqrt", x, spec, RsqrtTable(spec), width);
+}
+
 size_t TableEntries(const SegmentedTable& table) {
   size_t entries = 0;
   for (const auto& segment : table.table) entries += segment.size();

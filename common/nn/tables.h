@@ -37,6 +37,14 @@ int64_t CenterOffset(const PowerTableSpec& spec);
 absl::StatusOr<SegmentedTable> ReciprocalTable(const PowerTableSpec& spec);
 absl::StatusOr<SegmentedTable> RsqrtTable(const PowerTableSpec& spec);
 
+// scale / x and scale / sqrt(x) for spec's range, opened over Z_{2^width}: two
+// rounds. Errors (sticky): INVALID_ARGUMENT, naming the layer, if x.frac is not
+// spec.frac, spec.centered is set, or as above; plain: OUT_OF_RANGE outside
+// [2^lo, 2^hi).
+Wire Reciprocal(Evaluator& ev, const Wire& x, const PowerTableSpec& spec,
+                int width);
+Wire Rsqrt(Evaluator& ev, const Wire& x, const PowerTableSpec& spec, int width);
+
 // Entries of all segments: what evaluating one element costs.
 size_t TableEntries(const SegmentedTable& table);
 

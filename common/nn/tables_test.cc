@@ -1,6 +1,7 @@
 #include "common/nn/tables.h"
 
 #include <cmath>
+#include <random>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -175,6 +176,53 @@ TEST(TablesTest, RejectsImpossibleSpecs) {
   EXPECT_EQ(code([](S& s) { s.index_bits = 17; }), kInvalid);
   EXPECT_EQ(code([](S& s) { s.out_frac = 60; }), kInvalid);
   EXPECT_EQ(code([](S&) {}), absl::StatusCode::kOk);
+}
+
+// The full range that a real model shows, in one table.
+TEST(PowerLayerTest, ReciprocalAndRsqrtHoldOverTwelveDecades) {
+  PowerTableSpec spec{};
+  spec.frac = 24;
+  spec.lo = -20;  // 1e-6
+  spec.hi = 20;   // 1e6
+  spec.out_frac = 22;
+  PowerTableSpec inverse = spec;
+  inverse.out_frac = 32;
+  std::mt19937_64 rng(21);
+  std::uniform_real_distribution<double> exponent(-19.99, 19.99);
+  std::vector<int64_t> x;
+  for (int i = 0; i < 129; ++i) {
+    x.push_back(std::llround(std::exp2(exponent(rng) + spec.frac)));
+  }
+  const auto out = RunAndCheck(
+      [&](Evaluator& ev) {
+        const Wire a = ev.Input({x.size()}, 48, spec.frac);
+        ev.Output(ToShare(ev, Rsqrt(ev, a, spec, 40)));
+        ev.Output(ToShare(ev, Reciprocal(ev, a, inverse, 60)));
+      },
+      {{x, 48}});
+  ASSERT_EQ(out.size(), 2u);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double v = std::ldexp(static_cast<double>(x[i]), -spec.frac);
+    // Small inputs and small results have fewer bits than the table's 11.
+    const double input = std::ldexp(1.0, -spec.frac) / v;
+    EXPECT_NEAR(std::ldexp(out[0][i], -22) * std::sqrt(v), 1,
+                2e-3 + input + std::ldexp(std::sqrt(v), -22));
+    EXPECT_NEAR(std::ldexp(out[1][i], -32) * v, 1,
+                2e-3 + 2 * input + std::ldexp(v, -32));
+  }
+}
+
+TEST(PowerLayerTest, AnInputOfAnotherFractionCountIsRejected) {
+  PowerTableSpec spec{};
+  spec.frac = 12;
+  spec.lo = -4;
+  spec.hi = 4;
+  spec.out_frac = 12;
+  EXPECT_THAT(DeclaredCost([&](Evaluator& ev) {
+                Rsqrt(ev, ev.Input({3}, 32, 10), spec, 20);
+              }).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "Rsqrt: input with fraction count 10"));
 }
 
 }  // namespace
