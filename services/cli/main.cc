@@ -50,6 +50,7 @@ int Run(const RunOptions& options, bool json) {
   const GenerateResult& g = result->generated;
   const double count = static_cast<double>(g.tokens.size());
   std::puts("");
+  std::fflush(stdout);
   // To the terminal's side channel: a pipe gets the text alone.
   std::fprintf(
       stderr, "%s\n",
