@@ -30,12 +30,12 @@ double Seconds(Clock::time_point from, Clock::time_point to) {
 class Gateway {
  public:
   Gateway(const DecoderPlan& plan, std::span<const int64_t> prompt,
-          const GenerateOptions& options, TokenSampler sampler,
+          const GenerateOptions& options, const TokenSampler& sampler,
           std::unique_ptr<Prg> masks,
           const std::function<bool(int64_t)>& on_token)
       : plan_(plan),
         options_(options),
-        sampler_(std::move(sampler)),
+        sampler_(sampler),
         masks_(std::move(masks)),
         on_token_(on_token),
         history_(prompt.begin(), prompt.end()),
@@ -106,7 +106,7 @@ class Gateway {
           order.begin(), order.begin() + top, order.end(),
           [&](int64_t a, int64_t b) { return logits[a] > logits[b]; });
       for (size_t i = 0; i < top; ++i) {
-        result_.first_step_top.push_back({order[i], logits[order[i]]});
+        result_.first_step_top.emplace_back(order[i], logits[order[i]]);
       }
     }
     result_.seconds_decode = Seconds(start_, now) - result_.seconds_prefill;
@@ -206,15 +206,14 @@ absl::StatusOr<GenerateResult> GenerateInProcess(
     std::span<const int64_t> prompt, const GenerateOptions& options,
     const std::function<bool(int64_t token)>& on_token) {
   RETURN_IF_ERROR(CheckPrompt(plan, prompt, options.max_tokens));
-  ASSIGN_OR_RETURN(TokenSampler sampler,
+  ASSIGN_OR_RETURN(const TokenSampler sampler,
                    TokenSampler::Create(options.sampling));
   ASSIGN_OR_RETURN(const SessionSeeds seeds,
                    SessionSeeds::Generate(OsSeedSource()));
   ASSIGN_OR_RETURN(const SessionId session, GenerateSessionId(OsSeedSource()));
   ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, GatewayStream(seeds.gateway));
   const PlanDigest digest = {};  // one plan object serves all roles here
-  Gateway gateway(plan, prompt, options, std::move(sampler), std::move(masks),
-                  on_token);
+  Gateway gateway(plan, prompt, options, sampler, std::move(masks), on_token);
 
   auto [channel0, channel1] = MakeInProcessChannel();
   auto [sink0, source0] = MakeInProcessMaterial();
