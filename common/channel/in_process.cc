@@ -46,7 +46,9 @@ class LinkEnd : public Channel {
  public:
   LinkEnd(std::shared_ptr<Link> link, int end)
       : link_(std::move(link)), end_(end) {}
-  ~LinkEnd() override { Abort(absl::UnavailableError("the peer has left")); }
+  ~LinkEnd() override {
+    LinkEnd::Abort(absl::UnavailableError("the peer has left"));
+  }
 
   absl::Status Exchange(std::span<const uint8_t> message,
                         std::span<uint8_t> reply) override {
@@ -73,8 +75,7 @@ class LinkEnd : public Channel {
       link_->queue[end_].pop_front();
     }
     if (received.size() != reply.size()) {
-      const absl::Status status =
-          SizeError("message", received.size(), reply.size());
+      absl::Status status = SizeError("message", received.size(), reply.size());
       Abort(status);
       return status;
     }

@@ -122,7 +122,7 @@ T GatherRowsImpl(Evaluator& ev, const T& x, std::span<const size_t> indices) {
       return x;
     }
   }
-  if (rows == 0 && indices.empty()) return x;
+  if (rows == 0) return x;
   Shape shape = x.shape;
   shape[0] = indices.size();
   const size_t row = x.size() / rows;

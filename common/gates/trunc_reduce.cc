@@ -82,7 +82,7 @@ Wire TruncReduceStochastic(Evaluator& ev, const Wire& x, int f) {
 }
 
 Wire TruncReduce(Evaluator& ev, const Wire& x, int f) {
-  const Wire y = TruncReduceStochastic(ev, x, f);
+  Wire y = TruncReduceStochastic(ev, x, f);
   if (ev.rounding() == Rounding::kStochastic || f == 0 || !ev.ok()) return y;
   ev.Await(x);
   const Share carry = BitToShare(ev, Carry(ev, x, f), y.width);

@@ -1,5 +1,6 @@
 // The `tacit` program: one command for every role and tool.
 #include <cstdio>
+#include <exception>
 #include <map>
 #include <string>
 #include <vector>
@@ -134,4 +135,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tacit
 
-int main(int argc, char** argv) { return tacit::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return tacit::Main(argc, argv);
+  } catch (const std::exception& error) {  // no memory, most likely
+    std::fprintf(stderr, "tacit: %s\n", error.what());
+    return 1;
+  }
+}
