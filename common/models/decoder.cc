@@ -309,6 +309,12 @@ absl::StatusOr<DecoderPlan> PlanDecoder(const ModelConfig& config,
         ", margin ", margin, " for a model of ", config.num_layers,
         " layers and context ", config.max_positions));
   }
+  if (config.sliding_window.has_value() &&
+      context > static_cast<size_t>(*config.sliding_window)) {
+    return absl::UnimplementedError(absl::StrCat(
+        "a context of ", context, " exceeds the sliding window of ",
+        *config.sliding_window, "; plan for less"));
+  }
   DecoderPlan plan;
   plan.config = config;
   plan.context = context;

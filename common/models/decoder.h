@@ -50,7 +50,8 @@ struct DecoderPlan {
 
 // Bounds are `margin` times what calibration met, rounded up to powers of two.
 // Errors: INVALID_ARGUMENT if the ranges are not the model's, the context
-//   exceeds the model's, or a ring exceeds 64 bits (naming layer and ring).
+//   exceeds the model's, or a ring exceeds 64 bits (naming layer and ring);
+//   UNIMPLEMENTED if the context exceeds a sliding window.
 absl::StatusOr<DecoderPlan> PlanDecoder(const ModelConfig& config,
                                         const DecoderRanges& ranges,
                                         size_t context, double margin = 4);

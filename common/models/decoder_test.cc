@@ -105,6 +105,11 @@ TEST(DecoderPlanTest, RejectsWhatDoesNotFit) {
   ASSERT_OK(FloatForward(weights, SomeTokens(9, 37), &ranges));
   EXPECT_THAT(PlanDecoder(weights.config, ranges, 65),
               StatusIs(absl::StatusCode::kInvalidArgument, "context 65"));
+  ModelConfig sliding = weights.config;
+  sliding.sliding_window = 32;
+  EXPECT_OK(PlanDecoder(sliding, ranges, 32));
+  EXPECT_THAT(PlanDecoder(sliding, ranges, 33),
+              StatusIs(absl::StatusCode::kUnimplemented, "window of 32"));
   ranges.layers[1].attention_out = 1e6;
   EXPECT_THAT(PlanDecoder(weights.config, ranges, 64),
               StatusIs(absl::StatusCode::kInvalidArgument,
