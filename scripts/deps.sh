@@ -11,7 +11,8 @@ set -euo pipefail
 readonly build_packages=(
   make g++ cmake ninja-build ccache pkg-config valgrind
   libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev
-  libssl-dev libhwy-dev libxxhash-dev nlohmann-json3-dev libcli11-dev
+  libssl-dev libhwy-dev libxxhash-dev libeigen3-dev nlohmann-json3-dev
+  libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
 )
 readonly min_cargo=1.80
@@ -84,7 +85,7 @@ On another system, install these yourself:
   build   GCC >= 12 or Clang >= 15 (C++20), CMake >= 3.25, Ninja, pkg-config;
           ccache if you like
   C++     Abseil >= 20220623, GoogleTest and GoogleMock, Google Benchmark,
-          spdlog, OpenSSL 3, Highway >= 1.0.3, xxHash, nlohmann-json, CLI11,
+          spdlog, OpenSSL 3, Highway >= 1.0.3, xxHash, Eigen 3.4, nlohmann-json, CLI11,
           Protocol Buffers and gRPC with their compilers
   Rust    cargo and rustc >= 1.80
   tools   clang-format 14 and clang-tidy (make format, make lint)

@@ -10,9 +10,23 @@ CostEvaluator::CostEvaluator(Rounding rounding)
   for (uint64_t& bytes : cost_.material_bytes) bytes = SessionHeader::kBytes;
 }
 
+void CostEvaluator::Count(const Cost& cost) {
+  cost_ += cost;
+  // Most often the last one.
+  auto at = by_scope_.rbegin();
+  while (at != by_scope_.rend() && at->first != scope()) ++at;
+  if (at != by_scope_.rend()) {
+    at->second += cost;
+  } else {
+    by_scope_.emplace_back(scope(), cost);
+  }
+}
+
 void CostEvaluator::CountRound() {
-  ++cost_.rounds;
-  for (uint64_t& bytes : cost_.opened_bytes) bytes += kMessageHeaderBytes;
+  Cost cost;
+  cost.rounds = 1;
+  for (uint64_t& bytes : cost.opened_bytes) bytes = kMessageHeaderBytes;
+  Count(cost);
 }
 
 Wire CostEvaluator::Open(const Share& x) {
@@ -20,7 +34,7 @@ Wire CostEvaluator::Open(const Share& x) {
   if (!ok()) return wire;
   if (opening_ == nullptr) opening_ = std::make_shared<Opening>();
   wire.opening = opening_;
-  cost_ += OpeningCost(wire.size(), wire.width);
+  Count(OpeningCost(wire.size(), wire.width));
   return wire;
 }
 
@@ -29,7 +43,7 @@ BitWire CostEvaluator::Open(const BitShare& x) {
   if (!ok()) return wire;
   if (opening_ == nullptr) opening_ = std::make_shared<Opening>();
   wire.opening = opening_;
-  cost_ += BitOpeningCost(wire.size());
+  Count(BitOpeningCost(wire.size()));
   return wire;
 }
 
@@ -42,21 +56,25 @@ void CostEvaluator::Flush() {
 
 Wire CostEvaluator::Input(const Shape& shape, int width, int frac) {
   Wire wire{shape, width, frac};
-  cost_.dealer_aes += PrgBlocks(wire.size());
+  Cost cost;
+  cost.dealer_aes = PrgBlocks(wire.size());
+  Count(cost);
   return wire;
 }
 
 void CostEvaluator::RunBlocks(absl::string_view, const Schema& schema, size_t n,
                               DealFn, EvalFn, PlainFn) {
-  if (ok()) cost_ += schema.MaterialCost(n);
+  if (ok()) Count(schema.MaterialCost(n));
 }
 
 Words CostEvaluator::Reveal(const Share& x) {
   if (ok()) {
     CountRound();
-    for (uint64_t& bytes : cost_.opened_bytes) {
-      bytes += PackedBytes(x.size(), x.width);
+    Cost cost;
+    for (uint64_t& bytes : cost.opened_bytes) {
+      bytes = PackedBytes(x.size(), x.width);
     }
+    Count(cost);
   }
   return Words();
 }
@@ -65,7 +83,9 @@ Words CostEvaluator::Transfer(int sender, std::span<const uint64_t>, size_t n,
                               int width) {
   if (ok()) {
     CountRound();
-    cost_.opened_bytes[sender] += PackedBytes(n, width);
+    Cost cost;
+    cost.opened_bytes[sender] = PackedBytes(n, width);
+    Count(cost);
   }
   return Words();
 }

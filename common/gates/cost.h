@@ -3,6 +3,9 @@
 #define TACIT_COMMON_GATES_COST_H_
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/gates/evaluator.h"
 
@@ -21,6 +24,12 @@ class CostEvaluator : public Evaluator {
     return cost();
   }
 
+  // The same by the scopes in which it came up, in the order in which they
+  // first did; a round belongs to the scope that waited for it.
+  const std::vector<std::pair<std::string, Cost>>& by_scope() const {
+    return by_scope_;
+  }
+
   Wire Open(const Share& x) override;
   BitWire Open(const BitShare& x) override;
   void Flush() override;
@@ -35,8 +44,10 @@ class CostEvaluator : public Evaluator {
 
  private:
   void CountRound();
+  void Count(const Cost& cost);
 
   std::shared_ptr<Opening> opening_;
+  std::vector<std::pair<std::string, Cost>> by_scope_;
 };
 
 }  // namespace tacit

@@ -59,6 +59,27 @@ TEST(BadProgramTest, MismatchedShapesAreNamed) {
               StatusIs(kInvalid, "MatMulStatic: input [3, 3], weights [2, 2]"));
 }
 
+TEST(BadProgramTest, RowsThatAStaticMatrixLacksAreRejected) {
+  auto status = [](Layout layout, std::vector<size_t> rows, int width) {
+    const StaticMatrixShares w = TestMatrix({1, 2, 3, 4}, 2, 2, 0, layout);
+    return Declare(
+        [&](Evaluator& ev) { FromStatic(ev, Pick(ev, w), rows, width); });
+  };
+  EXPECT_OK(status(Layout::kRowMajor, {1, 0, 1}, 64));
+  EXPECT_THAT(status(Layout::kRowMajor, {1, 2}, 20),
+              StatusIs(kInvalid, "FromStatic: row 2 of 2"));
+  EXPECT_THAT(status(Layout::kRowMajor, {1}, 65),
+              StatusIs(kInvalid, "FromStatic: width 65"));
+  EXPECT_THAT(status(Layout::kTransposed, {1}, 20),
+              StatusIs(kInvalid, "transposed"));
+  StaticMatrix empty;
+  empty.k = empty.n = 2;
+  const std::vector<size_t> row = {1};
+  EXPECT_THAT(
+      StatusOfPlain([&](Evaluator& ev) { FromStatic(ev, empty, row, 20); }, {}),
+      StatusIs(kInvalid, "FromStatic: this role has no weights"));
+}
+
 TEST(BadProgramTest, ATableWindowOutsideTheDomainIsRejected) {
   EXPECT_THAT(Declare([](Evaluator& ev) {
                 const std::vector<int64_t> table(5);

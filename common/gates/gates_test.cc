@@ -445,6 +445,42 @@ TEST_P(MatMulTest, StaticWeightsMultiplyExactly) {
   }
 }
 
+TEST_P(MatMulTest, RowsOfAStaticMatrixAreShares) {
+  const auto& [c, layout, mode] = GetParam();
+  if (layout != Layout::kRowMajor) GTEST_SKIP() << "rows are not contiguous";
+  std::mt19937_64 rng(12);
+  const Values w = RandomValues(c.k * c.n, -100, 100, rng);
+  const StaticMatrixShares weights = TestMatrix(w, c.k, c.n, 3, layout, mode);
+  std::vector<std::vector<size_t>> choices = {{}};
+  if (c.k > 0) {
+    choices.push_back({c.k - 1});
+    choices.push_back({0, c.k - 1, 0, c.k / 2});
+  }
+  const size_t n = c.n;
+  const Program program = [&](Evaluator& ev) {
+    for (const std::vector<size_t>& rows : choices) {
+      const Share share = FromStatic(ev, Pick(ev, weights), rows, 12);
+      EXPECT_EQ(share.frac, 3);
+      EXPECT_EQ(share.shape, Shape({rows.size(), n}));
+      ev.Output(share);
+    }
+  };
+  const auto out = RunAndCheck(program, {});
+  ASSERT_EQ(out.size(), choices.size());
+  for (size_t j = 0; j < choices.size(); ++j) {
+    Values want;
+    for (size_t row : choices[j]) {
+      want.insert(want.end(), w.begin() + row * n, w.begin() + (row + 1) * n);
+    }
+    EXPECT_EQ(out[j], want);
+  }
+  const auto cost = DeclaredCost(program);
+  ASSERT_OK(cost);
+  const auto nothing = DeclaredCost([](Evaluator&) {});
+  ASSERT_OK(nothing);
+  EXPECT_EQ(*cost, *nothing);
+}
+
 class WireMatMulTest
     : public testing::TestWithParam<std::tuple<MatMulCase, Layout>> {};
 

@@ -1,5 +1,6 @@
 #include "common/gates/matmul.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -175,6 +176,34 @@ Share AddStatic(Evaluator& ev, const Share& x, const StaticMatrix& w) {
   return out;
 }
 
+Share FromStatic(Evaluator& ev, const StaticMatrix& w,
+                 std::span<const size_t> rows, int width) {
+  constexpr absl::string_view kGate = "FromStatic";
+  Share out{{rows.size(), w.n}, width, w.frac};
+  if (w.layout != Layout::kRowMajor || !IsWidth(width)) {
+    ev.Reject(kGate,
+              absl::StrCat("width ", width, " of a matrix in ",
+                           w.layout == Layout::kRowMajor ? "row-major order"
+                                                         : "transposed order"));
+  } else if (!HasWeights(ev, w)) {
+    ev.Reject(kGate, "this role has no weights of this mode loaded");
+  }
+  for (size_t row : rows) {
+    if (row >= w.k) {
+      ev.Reject(kGate, absl::StrCat("row ", row, " of ", w.k));
+      break;
+    }
+  }
+  if (!ev.has_data() || ev.is_dealer()) return out;
+  const Words& from = ev.is_plain() ? *w.value : *w.part;
+  auto part = std::make_shared<Words>(out.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(from.begin() + rows[i] * w.n, w.n, part->begin() + i * w.n);
+  }
+  out.part = std::move(part);
+  return out;
+}
+
 Share MatMul(Evaluator& ev, const Wire& left, const Wire& right, Layout layout,
              int width) {
   constexpr absl::string_view kGate = "MatMul";
@@ -244,10 +273,9 @@ Share MatMul(Evaluator& ev, const Wire& left, const Wire& right, Layout layout,
   return out;
 }
 
-StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
-                                     size_t n, int frac, Layout layout,
-                                     WeightMode mode, const Prg& stream0,
-                                     const Prg& stream1) {
+StaticMatrixShares ShareStaticMatrix(Words values, size_t k, size_t n, int frac,
+                                     Layout layout, WeightMode mode,
+                                     const Prg& stream0, const Prg& stream1) {
   StaticMatrix base;
   base.k = k;
   base.n = n;
@@ -256,10 +284,9 @@ StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
   base.mode = mode;
   StaticMatrixShares out{base, {base, base}, base};
 
-  auto value = std::make_shared<Words>(values.size());
-  std::copy(values.begin(), values.end(), value->begin());
-  auto part0 = std::make_shared<Words>(values.size());
-  auto part1 = std::make_shared<Words>(values.size());
+  auto value = std::make_shared<Words>(std::move(values));
+  auto part0 = std::make_shared<Words>(value->size());
+  auto part1 = std::make_shared<Words>(value->size());
   stream0.Fill(0, std::span<uint64_t>(*part0));
   out.plain.value = value;
   if (mode == WeightMode::kDealerHeld) {
@@ -268,9 +295,9 @@ StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
   } else {
     // r_W = [r_W]_0 + [r_W]_1; W_hat = W + r_W; W_b = b W_hat - [r_W]_b.
     stream1.Fill(0, std::span<uint64_t>(*part1));
-    auto mask = std::make_shared<Words>(values.size());
+    auto mask = std::make_shared<Words>(value->size());
     Add(*part0, *part1, *mask);
-    auto hat = std::make_shared<Words>(values.size());
+    auto hat = std::make_shared<Words>(value->size());
     Add(*value, *mask, *hat);
     Negate(*part0, *part0);
     Sub(*hat, *part1, *part1);
@@ -280,6 +307,16 @@ StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
   out.party[0].part = part0;
   out.party[1].part = part1;
   return out;
+}
+
+StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
+                                     size_t n, int frac, Layout layout,
+                                     WeightMode mode, const Prg& stream0,
+                                     const Prg& stream1) {
+  Words words(values.size());
+  std::copy(values.begin(), values.end(), words.begin());
+  return ShareStaticMatrix(std::move(words), k, n, frac, layout, mode, stream0,
+                           stream1);
 }
 
 }  // namespace tacit

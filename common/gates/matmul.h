@@ -23,6 +23,13 @@ Share MulStatic(Evaluator& ev, const Wire& x, const StaticMatrix& w, int width);
 // x [..., n] + w; the weights' fraction count must be x's. Local.
 Share AddStatic(Evaluator& ev, const Share& x, const StaticMatrix& w);
 
+// Public rows of a static matrix [k, n] as a share [rows.size(), n] over
+// Z_{2^width}: each party's part of W. Local, nothing is dealt; a row may come
+// more than once. Errors: INVALID_ARGUMENT on the width, a row >= k, a
+//   transposed layout, or if the matrix holds nothing for this role.
+Share FromStatic(Evaluator& ev, const StaticMatrix& w,
+                 std::span<const size_t> rows, int width);
+
 // Batched x [batch, m, k] times y: [batch, k, n], or [batch, n, k] if
 // `layout` is kTransposed. Share [batch, m, n] over Z_{2^width}.
 //   z_b = b X_hat Y_hat - X_hat [r_Y]_b - [r_X]_b Y_hat + [r_X r_Y]_b
@@ -39,6 +46,9 @@ struct StaticMatrixShares {
   StaticMatrix plain;
 };
 // `streams`: two for blind mode (r_W = sum), the first one for dealer-held.
+StaticMatrixShares ShareStaticMatrix(Words values, size_t k, size_t n, int frac,
+                                     Layout layout, WeightMode mode,
+                                     const Prg& stream0, const Prg& stream1);
 StaticMatrixShares ShareStaticMatrix(std::span<const int64_t> values, size_t k,
                                      size_t n, int frac, Layout layout,
                                      WeightMode mode, const Prg& stream0,

@@ -33,6 +33,21 @@ enum class Range {
 Share MulExtend(Evaluator& ev, const Wire& x, const Wire& y, Range range,
                 int width, std::span<const uint32_t> rows = {});
 
+// x * y elementwise over Z_{2^width}, both of which may have fewer bits: n of
+// x, m of y. With x = a - r_x + 2^n u mu and y = a' - r_y + 2^m u' mu' as
+// above,
+//   z_b = b a a' - a [r_y]_b - a' [r_x]_b + [r_x r_y]_b
+//       + 2^n u (a' [mu]_b - [mu r_y]_b) + 2^m u' (a [mu']_b - [mu' r_x]_b)
+//       + 2^(n+m) u u' [mu mu']_b.
+// Local. Dealt: r_x, r_y, r_x r_y over Z_{2^width}, and mu, mu r_y over
+// Z_{2^(width-n)}, mu', mu' r_x over Z_{2^(width-m)}, mu mu' over
+// Z_{2^(width-n-m)}, each where any bits are left of it. Beside widening y
+// first, an opening less.
+// Errors: INVALID_ARGUMENT on shapes or widths; plain: OUT_OF_RANGE if x or y
+//   breaks its range.
+Share MulExtendBoth(Evaluator& ev, const Wire& x, Range x_range, const Wire& y,
+                    Range y_range, int width);
+
 // The same wire as a share over Z_{2^width} for either range; see Extend.
 Share ExtendRange(Evaluator& ev, const Wire& x, Range range, int width);
 

@@ -112,5 +112,64 @@ TEST(MulExtendTest, RejectsShapesAndWidths) {
   EXPECT_OK(status({2}, {2}, 30, {0, 1}));
 }
 
+TEST(MulExtendBothTest, IsExactAtEverySizeAndWidth) {
+  std::mt19937_64 rng(4);
+  constexpr Range kRanges[] = {Range::kSigned, Range::kNonNegative};
+  for (int x_bits : {2, 9, 20, 44}) {
+    for (int y_bits : {2, 13, 20, 44}) {
+      for (int width : {20, 42, 64}) {
+        const Range x_range = kRanges[x_bits % 2], y_range = kRanges[width % 2];
+        for (size_t n : {0, 1, 2, 127, 128, 129, 1000}) {
+          const Values x = Draw(n, x_range, x_bits, rng);
+          const Values y = Draw(n, y_range, y_bits, rng);
+          // The plain evaluator holds values that were never wrapped.
+          if (x_bits + y_bits - 3 > width) continue;
+          const auto out = RunAndCheck(
+              [&](Evaluator& ev) {
+                const Wire a = ev.Input({n}, x_bits, 3);
+                const Wire b = ev.Input({n}, y_bits, 4);
+                ev.Output(MulExtendBoth(ev, a, x_range, b, y_range, width));
+              },
+              {{x, x_bits}, {y, y_bits}});
+          ASSERT_EQ(out.size(), 1u);
+          for (size_t i = 0; i < n; ++i) {
+            ASSERT_EQ(out[0][i], ToSigned(x[i] * y[i], width));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MulExtendBothTest, RejectsBadShapesAndWidths) {
+  const auto run = [](Shape left, Shape right, int bits, int width) {
+    return DeclaredCost([=](Evaluator& ev) {
+             const Wire x = ev.Input(left, bits, 0);
+             const Wire y = ev.Input(right, 8, 0);
+             ev.Output(MulExtendBoth(ev, x, Range::kSigned, y, Range::kSigned,
+                                     width));
+           })
+        .status();
+  };
+  EXPECT_OK(run({3}, {3}, 8, 16));
+  EXPECT_THAT(run({3}, {4}, 8, 16),
+              StatusIs(absl::StatusCode::kInvalidArgument, "[3] and [4]"));
+  EXPECT_THAT(run({3}, {3}, 1, 16),
+              StatusIs(absl::StatusCode::kInvalidArgument, "1 and 8 bits"));
+  EXPECT_THAT(run({3}, {3}, 8, 65),
+              StatusIs(absl::StatusCode::kInvalidArgument, "to 65"));
+}
+
+TEST(MulExtendBothTest, ValuesOutsideTheirRangeAreFound) {
+  EXPECT_THAT(StatusOfPlain(
+                  [](Evaluator& ev) {
+                    const Wire x = ev.Input({1}, 8, 0), y = ev.Input({1}, 8, 0);
+                    ev.Output(MulExtendBoth(ev, x, Range::kSigned, y,
+                                            Range::kSigned, 16));
+                  },
+                  {{{3}, 8}, {{64}, 8}}),
+              StatusIs(absl::StatusCode::kOutOfRange, "MulExtendBoth"));
+}
+
 }  // namespace
 }  // namespace tacit

@@ -126,12 +126,16 @@ absl::Status RunDealer(const TwoPartyOptions& options,
                        const Program& program, MaterialSink& sink0,
                        MaterialSink& sink1, Cost& cost) {
   ThreadPool pool(options.threads);
-  ASSIGN_OR_RETURN(auto dealer, DealerEvaluator::Create(
-                                    seeds, session, options.plan,
-                                    options.rounding, sink0, sink1, pool));
-  program(*dealer);
-  cost = dealer->cost();
-  return dealer->Finish();
+  auto dealer = DealerEvaluator::Create(seeds, session, options.plan,
+                                        options.rounding, sink0, sink1, pool);
+  if (!dealer.ok()) {
+    sink0.Abort(dealer.status());
+    sink1.Abort(dealer.status());
+    return dealer.status();
+  }
+  program(**dealer);
+  cost = (*dealer)->cost();
+  return (*dealer)->Finish();
 }
 
 absl::StatusOr<std::vector<std::vector<int64_t>>> Reconstruct(
@@ -151,56 +155,77 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> Reconstruct(
 
 }  // namespace
 
-absl::StatusOr<TwoPartyResult> RunTwoParty(
+absl::Status RolesResult::FirstError() const {
+  for (const absl::Status& status : party) {
+    if (!status.ok() && !absl::IsUnavailable(status)) return status;
+  }
+  RETURN_IF_ERROR(dealer);
+  for (const absl::Status& status : party) RETURN_IF_ERROR(status);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RolesResult> RunRoles(
     const TwoPartyOptions& options, const SessionSeeds& seeds,
-    const Program& program, const std::vector<InputValue>& inputs) {
-  const auto start = std::chrono::steady_clock::now();
+    const Program& program, GatewayLink& gateway0, GatewayLink& gateway1,
+    const std::function<void(int party, const absl::Status&)>& ended) {
   ASSIGN_OR_RETURN(const SessionId session, GenerateSessionId(OsSeedSource()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Prg> stream,
-                   GatewayStream(seeds.gateway));
-  RecordedGateway gateway0(inputs, *stream), gateway1(inputs, *stream);
   InProcessOptions material_options = options.channel;
   if (options.prefetch) material_options.material_capacity = SIZE_MAX / 2;
   auto [channel0, channel1] = MakeInProcessChannel(options.channel);
   auto [sink0, source0] = MakeInProcessMaterial(material_options);
   auto [sink1, source1] = MakeInProcessMaterial(material_options);
 
-  TwoPartyResult result;
+  RolesResult result;
   PartyRun runs[2];
-  absl::Status dealer_status;
   Cost dealer_cost;
   std::thread dealer([&, &sink0 = *sink0, &sink1 = *sink1] {
     const auto begin = std::chrono::steady_clock::now();
-    dealer_status =
+    result.dealer =
         RunDealer(options, seeds, session, program, sink0, sink1, dealer_cost);
     result.seconds_deal = SecondsSince(begin);
   });
   if (options.prefetch) dealer.join();
+  auto run = [&](int b, Channel& channel, MaterialSource& source,
+                 GatewayLink& gateway) {
+    RunParty(b, options, session, program, channel, source, gateway, runs[b]);
+    if (ended) ended(b, runs[b].status);
+  };
   std::thread party1([&, &channel = *channel1, &source = *source1] {
-    RunParty(1, options, session, program, channel, source, gateway1, runs[1]);
+    run(1, channel, source, gateway1);
   });
-  RunParty(0, options, session, program, *channel0, *source0, gateway0,
-           runs[0]);
+  run(0, *channel0, *source0, gateway0);
   party1.join();
   if (dealer.joinable()) dealer.join();
 
-  // A party that failed names the cause; its peer and the dealer saw the
-  // consequences.
-  for (const PartyRun& run : runs) {
-    if (!run.status.ok() && !absl::IsUnavailable(run.status)) return run.status;
-  }
-  RETURN_IF_ERROR(dealer_status);
-  for (const PartyRun& run : runs) RETURN_IF_ERROR(run.status);
-
-  ASSIGN_OR_RETURN(result.outputs,
-                   Reconstruct(gateway0.outputs(), gateway1.outputs()));
   result.counted.rounds = runs[0].cost.rounds;
   result.counted.dealer_aes = dealer_cost.dealer_aes;
   for (int b = 0; b < 2; ++b) {
+    result.party[b] = runs[b].status;
     result.counted.opened_bytes[b] = runs[b].cost.opened_bytes[b];
     result.counted.material_bytes[b] = runs[b].cost.material_bytes[b];
     result.counted.party_aes[b] = runs[b].cost.party_aes[b];
     result.seconds_online[b] = runs[b].seconds;
+  }
+  return result;
+}
+
+absl::StatusOr<TwoPartyResult> RunTwoParty(
+    const TwoPartyOptions& options, const SessionSeeds& seeds,
+    const Program& program, const std::vector<InputValue>& inputs) {
+  const auto start = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Prg> stream,
+                   GatewayStream(seeds.gateway));
+  RecordedGateway gateway0(inputs, *stream), gateway1(inputs, *stream);
+  ASSIGN_OR_RETURN(const RolesResult roles,
+                   RunRoles(options, seeds, program, gateway0, gateway1));
+  RETURN_IF_ERROR(roles.FirstError());
+  TwoPartyResult result;
+  ASSIGN_OR_RETURN(result.outputs,
+                   Reconstruct(gateway0.outputs(), gateway1.outputs()));
+  result.counted = roles.counted;
+  result.seconds_deal = roles.seconds_deal;
+  for (int b = 0; b < 2; ++b) {
+    result.seconds_online[b] = roles.seconds_online[b];
   }
   result.seconds_total = SecondsSince(start);
   return result;

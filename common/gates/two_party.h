@@ -13,6 +13,7 @@
 #include "common/channel/in_process.h"
 #include "common/gates/evaluator.h"
 #include "common/gates/matmul.h"
+#include "common/gates/party.h"
 #include "common/gates/session.h"
 
 namespace tacit {
@@ -49,6 +50,29 @@ struct TwoPartyResult {
   double seconds_total = 0;
 };
 
+// How the roles of a session ended, and what they counted.
+struct RolesResult {
+  absl::Status dealer;
+  absl::Status party[2];
+  Cost counted;
+  double seconds_deal = 0;
+  double seconds_online[2] = {};
+
+  // A party that failed names the cause; its peer and the dealer saw the
+  // consequences.
+  absl::Status FirstError() const;
+};
+
+// Runs the program with dealer and parties as threads, each party with its own
+// link to the gateway. `ended` is called from a party's thread when it is done,
+// so that a gateway can wake the other one.
+// Errors: those of starting; the roles' are in the result.
+absl::StatusOr<RolesResult> RunRoles(
+    const TwoPartyOptions& options, const SessionSeeds& seeds,
+    const Program& program, GatewayLink& gateway0, GatewayLink& gateway1,
+    const std::function<void(int party, const absl::Status&)>& ended = {});
+
+// RunRoles with inputs that are known before, and all outputs.
 // Errors: the first role's that failed; a party's before the dealer's.
 absl::StatusOr<TwoPartyResult> RunTwoParty(
     const TwoPartyOptions& options, const SessionSeeds& seeds,

@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numbers>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/gates/compare.h"
 #include "common/gates/linear.h"
+#include "common/gates/mul_extend.h"
 #include "common/gates/select.h"
 #include "common/gates/trunc_reduce.h"
 
@@ -96,30 +99,9 @@ int SignedBits(int64_t largest) {
   return bits;
 }
 
-}  // namespace
-
-double Evaluate(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kGelu:
-      return x / 2 * std::erfc(-x / std::numbers::sqrt2);
-    case Activation::kGeluTanh: {
-      constexpr double kScale = 0.7978845608028654;  // sqrt(2 / pi)
-      return x / 2 * (1 + std::tanh(kScale * (x + 0.044715 * x * x * x)));
-    }
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
-    case Activation::kRelu:
-      return std::max(x, 0.0);
-  }
-  return 0;
-}
-
-absl::StatusOr<InterpolatedTable> ActivationTable(
-    Activation activation, int frac, const ActivationParams& params) {
+// The table without its entries; they follow from it and the parameters.
+absl::StatusOr<InterpolatedTable> TableLayout(Activation activation, int frac,
+                                              const ActivationParams& params) {
   if (activation == Activation::kRelu) {
     return absl::InvalidArgumentError("Relu has no table");
   }
@@ -149,15 +131,120 @@ absl::StatusOr<InterpolatedTable> ActivationTable(
   table.identity_above = form.above == Above::kIdentity;
   table.constant_above =
       static_cast<int64_t>(std::ldexp(form.constant, out_frac));
-  for (int64_t u = -half; u < half; ++u) {
-    const double step = std::ldexp(1, -step_log);
-    const Line line =
-        FitLine(activation, form.offset, static_cast<double>(u) * step, step,
-                params.value_bits, params.slope_bits);
+  return table;
+}
+
+// Whether a table may be one of this layout, whose window is +-low.
+bool Fits(const InterpolatedTable& table, const InterpolatedTable& layout) {
+  return table.step_bits == layout.step_bits &&
+         table.domain_bits == layout.domain_bits && table.low == layout.low &&
+         table.value.size() == static_cast<size_t>(-2 * layout.low) &&
+         table.value_shift == layout.value_shift &&
+         table.out_frac == layout.out_frac &&
+         table.identity_above == layout.identity_above &&
+         table.constant_above == layout.constant_above;
+}
+
+// The prepared table, or a new one.
+absl::StatusOr<std::shared_ptr<const InterpolatedTable>> TableFor(
+    Activation activation, const Wire& x, const ActivationParams& params) {
+  ActivationParams prepared = params;
+  if (prepared.table == nullptr) {
+    RETURN_IF_ERROR(PrepareActivation(activation, x.frac, prepared));
+    return prepared.table;
+  }
+  ASSIGN_OR_RETURN(const InterpolatedTable layout,
+                   TableLayout(activation, x.frac, params));
+  if (Fits(*prepared.table, layout)) return prepared.table;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the prepared table gives ", prepared.table->out_frac,
+                   " fraction bits from ", prepared.table->value.size(),
+                   " entries; the parameters and a wire of ", x.frac,
+                   " ask for another: prepare it again"));
+}
+
+// TableFor, if the wire holds the table's domain; else fails with null.
+std::shared_ptr<const InterpolatedTable> CheckedTable(
+    Evaluator& ev, Activation activation, const Wire& x,
+    const ActivationParams& params) {
+  if (!ev.ok()) return nullptr;
+  auto table = TableFor(activation, x, params);
+  if (!table.ok()) {
+    ev.Fail(table.status());
+    return nullptr;
+  }
+  if ((*table)->domain_bits + (*table)->step_bits <= x.width) return *table;
+  RejectLayer(ev, absl::StrCat("bound ", params.bound, " for a wire of ",
+                               x.width, " bits (fraction ", x.frac,
+                               "): extend the wire or lower the bound"));
+  return nullptr;
+}
+
+// ReLU opened, then the product with a wire of its width or more.
+Share ReluTimes(Evaluator& ev, const Wire& x, const Wire& y,
+                const ActivationParams& params, int width) {
+  const Evaluator::Scope scope(ev, "ReluTimes");
+  Share out{x.shape, width, x.frac + y.frac};
+  if (x.shape != y.shape) {
+    RejectLayer(ev, absl::StrCat("shapes ", ToString(x.shape), " and ",
+                                 ToString(y.shape)));
+  }
+  const Wire positive = Relu(ev, x, params);
+  if (!ev.ok()) return out;
+  // MulExtend repeats y along x's last axis: one of one element.
+  Shape column = x.shape;
+  column.push_back(1);
+  return Reshape(ev,
+                 MulExtend(ev, Reshape(ev, positive, column), y,
+                           Range::kNonNegative, width),
+                 x.shape);
+}
+
+}  // namespace
+
+double Evaluate(Activation activation, double x) {
+  switch (activation) {
+    case Activation::kGelu:
+      return x / 2 * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::kGeluTanh: {
+      constexpr double kScale = 0.7978845608028654;  // sqrt(2 / pi)
+      return x / 2 * (1 + std::tanh(kScale * (x + 0.044715 * x * x * x)));
+    }
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+  }
+  return 0;
+}
+
+absl::StatusOr<InterpolatedTable> ActivationTable(
+    Activation activation, int frac, const ActivationParams& params) {
+  ASSIGN_OR_RETURN(InterpolatedTable table,
+                   TableLayout(activation, frac, params));
+  const double offset = FormOf(activation).offset;
+  const double step = std::ldexp(1, table.step_bits - frac);
+  for (int64_t u = table.low; u < -table.low; ++u) {
+    const Line line = FitLine(activation, offset, static_cast<double>(u) * step,
+                              step, params.value_bits, params.slope_bits);
     table.value.push_back(line.value);
     table.slope.push_back(line.slope);
   }
   return table;
+}
+
+absl::Status PrepareActivation(Activation activation, int frac,
+                               ActivationParams& params) {
+  params.table = nullptr;
+  if (activation == Activation::kRelu) return absl::OkStatus();
+  ASSIGN_OR_RETURN(InterpolatedTable table,
+                   ActivationTable(activation, frac, params));
+  params.table = std::make_shared<InterpolatedTable>(std::move(table));
+  return absl::OkStatus();
 }
 
 Wire Activate(Evaluator& ev, Activation activation, const Wire& x,
@@ -167,21 +254,12 @@ Wire Activate(Evaluator& ev, Activation activation, const Wire& x,
   const Evaluator::Scope scope(ev, form.name);
   const int width = params.width == 0 ? x.width : params.width;
   Wire out{x.shape, width, x.frac};
-  if (!ev.ok()) return out;
-  absl::StatusOr<InterpolatedTable> table =
-      ActivationTable(activation, x.frac, params);
-  if (!table.ok()) {
-    ev.Fail(table.status());
-    return out;
-  }
+  const auto table = CheckedTable(ev, activation, x, params);
+  if (table == nullptr) return out;
   const int64_t largest = form.above == Above::kIdentity
                               ? BoundUnits(params.bound, x.frac)
                               : int64_t{1} << x.frac;
-  const bool holds_input = table->domain_bits + table->step_bits <= x.width;
-  const bool holds_result =
-      IsWidth(width + params.slope_bits) && SignedBits(largest) <= width &&
-      (form.above == Above::kConstant || width <= x.width);
-  if (!holds_input || !holds_result) {
+  if (!IsWidth(width + params.slope_bits) || SignedBits(largest) > width) {
     RejectLayer(
         ev, absl::StrCat("bound ", params.bound, " for a wire of ", x.width,
                          " bits (fraction ", x.frac, ") and a result of ",
@@ -193,6 +271,29 @@ Wire Activate(Evaluator& ev, Activation activation, const Wire& x,
     y = AddPublic(ev, y, -(int64_t{form.offset} << y.frac));
   }
   return TruncReduce(ev, ev.Open(y), params.slope_bits);
+}
+
+Share ActivateTimes(Evaluator& ev, Activation activation, const Wire& x,
+                    const Wire& y_wire, const ActivationParams& params,
+                    int width) {
+  if (activation == Activation::kRelu) {
+    return ReluTimes(ev, x, y_wire, params, width);
+  }
+  const Form form = FormOf(activation);
+  const Evaluator::Scope scope(ev, absl::StrCat(form.name, "Times"));
+  Share out{x.shape, width, x.frac + params.slope_bits + y_wire.frac};
+  const auto table = CheckedTable(ev, activation, x, params);
+  if (table == nullptr) return out;
+  if (form.offset == 0) {
+    return InterpolatedTimes(ev, x, y_wire, *table, width);
+  }
+  // (f + offset) y less offset y, from one share of y's mask.
+  const Wire y = ShareMask(ev, y_wire);
+  out = InterpolatedTimes(ev, x, y, *table, width);
+  const Share rest =
+      MulPublic(ev, ToShare(ev, y), int64_t{form.offset} << table->out_frac,
+                table->out_frac);
+  return ev.ok() ? Sub(ev, out, Narrow(ev, rest, width)) : out;
 }
 
 Wire Relu(Evaluator& ev, const Wire& x, const ActivationParams& params) {

@@ -16,6 +16,9 @@
 #ifndef TACIT_COMMON_NN_ACTIVATIONS_H_
 #define TACIT_COMMON_NN_ACTIVATIONS_H_
 
+#include <memory>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/gates/evaluator.h"
 #include "common/gates/exp2.h"
@@ -39,7 +42,7 @@ struct ActivationParams {
   // |x| < bound, in units of 1 (the planner's). Material grows by 16 bytes for
   // each doubling.
   double bound = 0;
-  // Of the result; 0 for x's. For functions with an identity at most x's.
+  // Of the result; 0 for x's.
   int width = 0;
   // The step is 2^-step_log; 0 for the function's own: 1/32 for GELU and tanh,
   // which bend most, 1/16 for SiLU and sigmoid. A step half as long takes 16
@@ -47,6 +50,9 @@ struct ActivationParams {
   int step_log = 0;
   int value_bits = 14;  // fraction bits of the tables' values
   int slope_bits = 10;  // and slopes
+  // Made once by PrepareActivation, for a plan to keep; without it, every call
+  // makes its own.
+  std::shared_ptr<const InterpolatedTable> table = nullptr;
 };
 
 // The table that Activate uses, for a wire of fraction count `frac`; it does
@@ -55,8 +61,21 @@ struct ActivationParams {
 absl::StatusOr<InterpolatedTable> ActivationTable(
     Activation activation, int frac, const ActivationParams& params);
 
+// Sets params.table for wires of fraction count `frac`; nothing for ReLU, which
+// has none. A table that does not fit the activation, the wire or the other
+// parameters is INVALID_ARGUMENT where it is used. Errors: INVALID_ARGUMENT.
+absl::Status PrepareActivation(Activation activation, int frac,
+                               ActivationParams& params);
+
 Wire Activate(Evaluator& ev, Activation activation, const Wire& x,
               const ActivationParams& params);
+
+// Activation(x) * y as a share over Z_{2^width}, for y of x's shape and width
+// <= y.width; frac is x.frac + params.slope_bits + y.frac, for ReLU x.frac +
+// y.frac. One round (InterpolatedTimes), in whose message y may go out, too;
+// for ReLU two, y in the first of them. params.width counts for ReLU only.
+Share ActivateTimes(Evaluator& ev, Activation activation, const Wire& x,
+                    const Wire& y, const ActivationParams& params, int width);
 
 inline Wire Gelu(Evaluator& ev, const Wire& x, const ActivationParams& params) {
   return Activate(ev, Activation::kGelu, x, params);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/gates/linear.h"
+#include "common/gates/mul_extend.h"
 #include "common/gates/testing.h"
 
 namespace tacit {
@@ -79,8 +80,11 @@ TEST(ActivationsTest, SecureEqualsPlainAtOtherWidthsBoundsAndSteps) {
        {Case{18, 10, 18, 100, 4, 10}, Case{24, 12, 20, 127, 5, 10},
         Case{40, 12, 40, 2000, 3, 8}, Case{54, 14, 30, 30000, 4, 10},
         Case{64, 16, 50, 1e6, 4, 14}, Case{20, 4, 20, 30, 4, 10},
-        Case{28, 12, 0, 255, 4, 12}}) {
+        Case{28, 12, 0, 255, 4, 12},
+        // Wider than the input.
+        Case{20, 12, 36, 100, 4, 10}, Case{21, 12, 54, 255, 4, 10}}) {
     for (Activation activation : kAll) {
+      if (activation == Activation::kRelu && c.result > c.width) continue;
       SCOPED_TRACE(absl::StrCat(static_cast<int>(activation), " width ",
                                 c.width, " frac ", c.frac));
       ActivationParams params{.bound = c.bound,
@@ -108,6 +112,159 @@ TEST(ActivationsTest, SecureEqualsPlainAtOtherWidthsBoundsAndSteps) {
       }
     }
   }
+}
+
+Program TimesProgram(Activation activation, size_t n, int width,
+                     const ActivationParams& params, int y_width) {
+  return [=](Evaluator& ev) {
+    const Wire x = ev.Input({n}, width, 12);
+    // Waits, and goes out with the table's sums.
+    const Wire y = ev.Open(ToShare(ev, ev.Input({n}, y_width, 10)));
+    ev.Output(ActivateTimes(ev, activation, x, y, params, y_width));
+  };
+}
+
+constexpr Activation kAllAndRelu[] = {Activation::kGelu, Activation::kGeluTanh,
+                                      Activation::kSilu, Activation::kSigmoid,
+                                      Activation::kTanh, Activation::kRelu};
+
+TEST(ActivateTimesTest, IsTheProductAtEverySize) {
+  std::mt19937_64 rng(6);
+  for (Activation activation : kAllAndRelu) {
+    // x in its ring's full range, and a y that needs the wide one.
+    for (const auto& [width, y_width] :
+         {std::pair{24, 60}, std::pair{19, 48}, std::pair{60, 60}}) {
+      const int64_t x_limit = (50 << 12) - 1;
+      const int64_t y_limit = int64_t{1} << (y_width - 32);
+      const int frac = activation == Activation::kRelu ? 22 : 32;
+      for (size_t n : {0, 1, 2, 127, 128, 129, 1000}) {
+        SCOPED_TRACE(absl::StrCat(static_cast<int>(activation), " n=", n,
+                                  " width ", width));
+        const std::vector<int64_t> x = RandomValues(n, -x_limit, x_limit, rng);
+        const std::vector<int64_t> y = RandomValues(n, -y_limit, y_limit, rng);
+        const auto z = RunAndCheck(
+            TimesProgram(activation, n, width, {.bound = 50}, y_width),
+            {{x, width}, {y, y_width}});
+        ASSERT_EQ(z.size(), 1);
+        for (size_t i = 0; i < n; ++i) {
+          const double factor = std::ldexp(double(y[i]), -10);
+          EXPECT_NEAR(std::ldexp(double(z[0][i]), -frac) / factor,
+                      Evaluate(activation, x[i] / 4096.0), 1.2e-3)
+              << x[i] << " " << y[i];
+        }
+      }
+    }
+  }
+}
+
+TEST(ActivateTimesTest, TakesOneRoundWithItsFactorReluTwo) {
+  for (Activation activation : kAllAndRelu) {
+    const auto cost =
+        DeclaredCost(TimesProgram(activation, 10, 24, {.bound = 50}, 54));
+    ASSERT_OK(cost);
+    EXPECT_EQ(cost->rounds, activation == Activation::kRelu ? 2 : 1);
+  }
+}
+
+TEST(ActivateTimesTest, MaterialOfAGatedMlp) {
+  constexpr size_t kElements = 1 << 14;
+  const ActivationParams params{.bound = 255};
+  auto cost = [&](bool fused) {
+    const auto total = DeclaredCost([&](Evaluator& ev) {
+      const Wire x = ev.Input({kElements, 1}, 24, 12);
+      const Wire y = ev.Open(Share{{kElements}, 54, 12});
+      if (fused) {
+        ActivateTimes(ev, Activation::kSilu, Reshape(ev, x, {kElements}), y,
+                      params, 54);
+      } else {
+        MulExtend(ev, Silu(ev, x, params), y, Range::kSigned, 54);
+      }
+    });
+    EXPECT_OK(total);
+    return *total;
+  };
+  for (bool fused : {false, true}) {
+    const Cost c = cost(fused);
+    std::printf(
+        "silu times y, %s: %d rounds, bits per element: opened %.1f, "
+        "material %.1f and %.1f\n",
+        fused ? "fused" : "in two steps", static_cast<int>(c.rounds),
+        8.0 * c.opened_bytes[0] / kElements,
+        8.0 * c.material_bytes[0] / kElements,
+        8.0 * c.material_bytes[1] / kElements);
+  }
+  EXPECT_EQ(cost(true).rounds + 1, cost(false).rounds);
+}
+
+TEST(ActivateTimesTest, RejectsWhatDoesNotFit) {
+  auto status = [](Activation activation, const Shape& y, int width,
+                   const ActivationParams& params) {
+    return DeclaredCost([&](Evaluator& ev) {
+             const Wire x = ev.Input({4, 2}, 24, 12);
+             ActivateTimes(ev, activation, x, ev.Input(y, 48, 12), params,
+                           width);
+           })
+        .status();
+  };
+  for (Activation activation : kAllAndRelu) {
+    SCOPED_TRACE(static_cast<int>(activation));
+    const auto invalid = StatusIs(absl::StatusCode::kInvalidArgument, "Times");
+    EXPECT_OK(status(activation, {4, 2}, 48, {.bound = 50}));
+    EXPECT_THAT(status(activation, {2, 4}, 48, {.bound = 50}), invalid);
+    EXPECT_THAT(status(activation, {4}, 48, {.bound = 50}), invalid);
+    EXPECT_THAT(status(activation, {4, 2}, 49, {.bound = 50}), invalid);
+    EXPECT_THAT(status(activation, {4, 2}, 0, {.bound = 50}), invalid);
+    EXPECT_THAT(status(activation, {4, 2}, 48, {.bound = 1e5}), invalid);
+    EXPECT_THAT(status(activation, {4, 2}, 48, {}), invalid);
+  }
+}
+
+TEST(ActivationsTest, APreparedTableChangesNothing) {
+  std::mt19937_64 rng(7);
+  const std::vector<int64_t> x = RandomValues(129, -(40 << 12), 40 << 12, rng);
+  const std::vector<int64_t> y = RandomValues(129, -(1 << 20), 1 << 20, rng);
+  for (Activation activation : kAllAndRelu) {
+    const ActivationParams plain{.bound = 50};
+    ActivationParams prepared = plain;
+    ASSERT_OK(PrepareActivation(activation, 12, prepared));
+    EXPECT_EQ(prepared.table == nullptr, activation == Activation::kRelu);
+    EXPECT_EQ(RunAndCheck(ActivationProgram(activation, 129, 32, 12, plain),
+                          {{x, 32}}),
+              RunAndCheck(ActivationProgram(activation, 129, 32, 12, prepared),
+                          {{x, 32}}));
+    EXPECT_EQ(RunAndCheck(TimesProgram(activation, 129, 24, plain, 60),
+                          {{x, 24}, {y, 60}}),
+              RunAndCheck(TimesProgram(activation, 129, 24, prepared, 60),
+                          {{x, 24}, {y, 60}}));
+  }
+}
+
+TEST(ActivationsTest, APreparedTableMustFit) {
+  ActivationParams params{.bound = 50};
+  ASSERT_OK(PrepareActivation(Activation::kSilu, 12, params));
+  auto code = [](Activation activation, int frac,
+                 const ActivationParams& params) {
+    return DeclaredCost(ActivationProgram(activation, 3, 32, frac, params))
+        .status()
+        .code();
+  };
+  EXPECT_EQ(code(Activation::kSilu, 12, params), absl::StatusCode::kOk);
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code(Activation::kSilu, 13, params), kInvalid);
+  EXPECT_EQ(code(Activation::kGelu, 12, params), kInvalid);
+  EXPECT_EQ(code(Activation::kSigmoid, 12, params), kInvalid);
+  ActivationParams changed = params;
+  changed.slope_bits = 11;
+  EXPECT_EQ(code(Activation::kSilu, 12, changed), kInvalid);
+  changed = params;
+  changed.value_bits = 13;
+  EXPECT_EQ(code(Activation::kSilu, 12, changed), kInvalid);
+  changed = params;
+  changed.bound = 500;
+  EXPECT_EQ(code(Activation::kSilu, 12, changed), kInvalid);
+  changed.bound = 0;
+  EXPECT_EQ(PrepareActivation(Activation::kSilu, 12, changed).code(), kInvalid);
+  EXPECT_EQ(changed.table, nullptr);
 }
 
 TEST(ActivationsTest, FaithfulRoundingIsBitExactToo) {
@@ -246,7 +403,7 @@ TEST(ActivationsTest, RejectsParametersThatDoNotFit) {
   expect_invalid(32, 12, {.bound = -1});                  // negative
   expect_invalid(32, 12, {.bound = NAN});                 // not a number
   expect_invalid(32, 12, {.bound = 1e7});                 // above the wire's
-  expect_invalid(32, 12, {.bound = 64, .width = 33});     // above x's
+  expect_invalid(32, 12, {.bound = 64, .width = 60});     // with the slopes'
   expect_invalid(32, 12, {.bound = 64, .width = 10});     // below the bound
   expect_invalid(32, 12, {.bound = 64, .step_log = 13});  // below the wire's
   expect_invalid(32, 12, {.bound = 64, .step_log = -1});

@@ -33,15 +33,14 @@ int TokenWidth(size_t vocabulary) {
   return bits + 1;
 }
 
-Share EmbeddingShare(Evaluator& ev, const Wire& tokens,
-                     const StaticMatrix& matrix,
-                     const EmbeddingParams& params) {
+Share EmbeddingRows(Evaluator& ev, const Wire& tokens,
+                    const StaticMatrix& matrix, const EmbeddingParams& params) {
   const Evaluator::Scope scope(ev, "Embedding");
-  const size_t vocabulary = matrix.k, d = matrix.n, n = tokens.size();
-  Share out{tokens.shape, params.width, matrix.frac};
-  out.shape.push_back(d);
-  if (!ev.ok()) return out;
+  const size_t vocabulary = matrix.k, n = tokens.size();
   const int width = EntryWidth(params.entry_bound, matrix.frac);
+  Share out{tokens.shape, std::min(width, kMaxWidth), matrix.frac};
+  out.shape.push_back(matrix.n);
+  if (!ev.ok()) return out;
   if (vocabulary == 0 || tokens.width != TokenWidth(vocabulary) ||
       tokens.width - 1 > kMaxOneHotBits || params.one_hot_words == 0) {
     ev.Fail(absl::InvalidArgumentError(
@@ -65,8 +64,16 @@ Share EmbeddingShare(Evaluator& ev, const Wire& tokens,
         ev.Open(OneHot(ev, some, tokens.width - 1, vocabulary, width));
     rows.push_back(MatMulStatic(ev, one_hot, matrix, width));
   }
-  const Share narrow = rows.size() == 1 ? rows[0] : Concat(ev, rows);
-  return Reshape(ev, Extend(ev, ev.Open(narrow), params.width), out.shape);
+  return Reshape(ev, rows.size() == 1 ? rows[0] : Concat(ev, rows), out.shape);
+}
+
+Share EmbeddingShare(Evaluator& ev, const Wire& tokens,
+                     const StaticMatrix& matrix,
+                     const EmbeddingParams& params) {
+  const Share rows = EmbeddingRows(ev, tokens, matrix, params);
+  const Evaluator::Scope scope(ev, "Embedding");
+  if (!ev.ok()) return Share{rows.shape, params.width, rows.frac};
+  return Extend(ev, ev.Open(rows), params.width);
 }
 
 Wire Embedding(Evaluator& ev, const Wire& tokens, const StaticMatrix& matrix,

@@ -21,11 +21,16 @@ struct EmbeddingParams {
 // are not negative, and a wire is signed.
 int TokenWidth(size_t vocabulary);
 
-// Rows of the matrix [vocabulary, d] for tokens [...]: share [..., d] over
-// Z_{2^width}, the matrix' fraction count. OneHot, opened over a ring of n bits
-// that just holds an entry, MatMulStatic in that ring, Extend: two rounds for
-// each part of the input, vocabulary * n / 8 + d * n / 8 bytes opened by each
-// party for each token.
+// Rows of the matrix [vocabulary, d] for tokens [...]: share [..., d], the
+// matrix' fraction count, over a ring of n bits that just holds entry_bound (as
+// Extend needs it). OneHot, opened over that ring, MatMulStatic: a round for
+// each part of the input, vocabulary * n / 8 bytes opened by each party for
+// each token. The errors are those below.
+Share EmbeddingRows(Evaluator& ev, const Wire& tokens,
+                    const StaticMatrix& matrix, const EmbeddingParams& params);
+
+// The same over Z_{2^width}: opened, then Extend; a round and d * n / 8 bytes
+// more.
 // Errors (sticky): INVALID_ARGUMENT, naming the layer, if the tokens' width is
 //   not TokenWidth, on the matrix, or if width cannot hold an entry; in the
 //   plain evaluator OUT_OF_RANGE if a token is no row or an entry breaks its

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/bits.h"
 #include "common/base/status_macros.h"
 #include "common/gates/linear.h"
 #include "common/gates/matmul.h"
@@ -21,24 +22,12 @@ namespace {
 
 constexpr absl::string_view kLayer = "Norm";
 
-// Least k with value <= 2^k; the same on every machine.
-int CeilLog2(double value) {
-  int exponent;
-  const double fraction = std::frexp(value, &exponent);
-  return fraction == 0.5 ? exponent - 1 : exponent;
-}
-int FloorLog2(double value) {
-  int exponent;
-  std::frexp(value, &exponent);
-  return exponent - 1;
-}
-
 absl::Status CheckSpec(const NormSpec& spec) {
-  const bool numbers = spec.dim >= 1 && spec.dim <= (size_t{1} << 24) &&
-                       spec.frac >= 0 && spec.frac <= 30 &&
-                       IsWidth(spec.width) && spec.precision >= 4 &&
-                       spec.precision <= 15 && spec.out_frac >= 0 &&
-                       spec.out_width >= 0 && spec.out_width <= kMaxWidth;
+  const bool numbers =
+      spec.dim >= 1 && spec.dim <= (size_t{1} << 24) && spec.frac >= 0 &&
+      spec.frac <= 30 && IsWidth(spec.width) && spec.precision >= 4 &&
+      spec.precision <= 15 && spec.root_bits >= 0 && spec.root_bits <= 15 &&
+      spec.out_frac >= 0 && spec.out_width >= 0 && spec.out_width <= kMaxWidth;
   const bool ranges = spec.epsilon >= 0 && spec.min_mean_square > 0 &&
                       spec.max_mean_square >= 1 &&
                       spec.max_mean_square < 1e18 && spec.gamma_bound > 0 &&
@@ -78,6 +67,15 @@ StaticMatrix Rescaled(const StaticMatrix& row, int bits) {
   return out;
 }
 
+// The wire to normalise times the rows' roots, over Z_{2^product_bits}.
+Share TimesRoot(Evaluator& ev, const Wire& x, const Wire& root,
+                const NormParams& params) {
+  const Wire y = TruncReduce(ev, x, x.frac - params.scaled_frac);
+  return params.product_bits <= y.width
+             ? Mul(ev, y, root, params.product_bits)
+             : MulExtend(ev, y, root, Range::kSigned, params.product_bits);
+}
+
 }  // namespace
 
 absl::StatusOr<NormParams> PlanNorm(const NormSpec& spec) {
@@ -99,8 +97,10 @@ absl::StatusOr<NormParams> PlanNorm(const NormSpec& spec) {
   table.index_bits = spec.precision;
   // Fraction bits of the root, so that it is exact where it is smallest.
   const int root_frac =
-      spec.precision + CeilLog2(c * std::sqrt(spec.max_mean_square));
+      (spec.root_bits == 0 ? spec.precision : spec.root_bits) +
+      CeilLog2(c * std::sqrt(spec.max_mean_square));
   table.out_frac = root_frac;
+  p.root_frac = root_frac;
   table.centered = true;
   p.square_bits = TableDomainBits(table);
   if (p.square_bits > spec.width) {
@@ -175,23 +175,35 @@ Wire Norm(Evaluator& ev, const Wire& input, const NormParams& params,
                  Square(ev, sum, params.square_bits));
     y = Sub(ev, MulPublic(ev, x, count), RepeatLast(ev, sum, d));
   }
-  const uint64_t shift = static_cast<uint64_t>(params.epsilon) -
-                         static_cast<uint64_t>(params.center);
-  const Wire q = ev.Open(AddPublic(ev, square, static_cast<int64_t>(shift)));
+  const Wire q = OpenSquares(ev, square, params);
   // Opened in the same message as q.
   if (spec.gamma) y = ev.Open(MulStatic(ev, y, *gamma, params.scaled_bits));
-  const Wire root =
-      ev.Open(Segmented(ev, q, params.rsqrt, params.product_bits));
-  y = TruncReduce(ev, y, y.frac - params.scaled_frac);
-  Share product =
-      params.product_bits <= y.width
-          ? Mul(ev, y, root, params.product_bits)
-          : MulExtend(ev, y, root, Range::kSigned, params.product_bits);
+  const Wire root = InverseRoot(ev, q, params, params.product_bits);
+  Share product = TimesRoot(ev, y, root, params);
   if (spec.beta) {
     product =
         AddStatic(ev, product, Rescaled(*beta, product.frac - beta->frac));
   }
   return TruncReduce(ev, ev.Open(product), product.frac - spec.out_frac);
+}
+
+Wire OpenSquares(Evaluator& ev, const Share& squares,
+                 const NormParams& params) {
+  const uint64_t shift = static_cast<uint64_t>(params.epsilon) -
+                         static_cast<uint64_t>(params.center);
+  return ev.Open(AddPublic(ev, squares, static_cast<int64_t>(shift)));
+}
+
+Wire InverseRoot(Evaluator& ev, const Wire& q, const NormParams& params,
+                 int width) {
+  return ev.Open(Segmented(ev, q, params.rsqrt, width));
+}
+
+Wire NormWithSquares(Evaluator& ev, const Wire& x, const Wire& q,
+                     const NormParams& params) {
+  const Wire root = InverseRoot(ev, q, params, params.product_bits);
+  const Share product = TimesRoot(ev, x, root, params);
+  return TruncReduce(ev, ev.Open(product), product.frac - params.spec.out_frac);
 }
 
 }  // namespace tacit

@@ -34,6 +34,9 @@ struct NormSpec {
   double min_mean_square = 1e-6;  // are out of range
   double max_mean_square = 1e6;   // of x (less its mean, for LayerNorm)
   int precision = 11;             // relative error about 2^-precision
+  // Significant bits of the root at max_mean_square; 0: precision. Less where
+  // that is a bound with a margin, which rows seldom come near.
+  int root_bits = 0;
   int out_frac = 12;
   int out_width = 0;       // 0: just wide enough
   bool gamma = false;      // affine: static rows of d entries
@@ -53,6 +56,7 @@ struct NormParams {
   int64_t center;    // subtracted from Q
   int scaled_bits;   // ring of gamma * x, 0 without gamma
   int scaled_frac;   // of what is multiplied by the root
+  int root_frac;     // of 1 / sqrt(Q)
   int product_bits;  // ring of the product, opened
   int out_width;
 };
@@ -70,6 +74,19 @@ absl::StatusOr<NormParams> PlanNorm(const NormSpec& spec);
 Wire Norm(Evaluator& ev, const Wire& x, const NormParams& params,
           const StaticMatrix* gamma = nullptr,
           const StaticMatrix* beta = nullptr);
+
+// The norm in parts, for callers that get the squares elsewhere (AddSquares) or
+// multiply by the root later: RMSNorm without gamma and beta.
+
+// Row sums of squares [...] over Z_{2^square_bits} to Q, opened.
+Wire OpenSquares(Evaluator& ev, const Share& squares, const NormParams& params);
+// 1 / sqrt(mean square + epsilon) for each row: [...], root_frac, opened over
+// Z_{2^width}. Two rounds, the second when the result is read.
+Wire InverseRoot(Evaluator& ev, const Wire& q, const NormParams& params,
+                 int width);
+// x times the root: as Norm, after Q.
+Wire NormWithSquares(Evaluator& ev, const Wire& x, const Wire& q,
+                     const NormParams& params);
 
 }  // namespace tacit
 

@@ -67,27 +67,69 @@ std::vector<Rotation> Rotations(const RopeParams& params,
   return rotations;
 }
 
-std::string Problem(const Wire& x, const RopeParams& params, size_t positions,
-                    int drop) {
-  const size_t rank = x.shape.size(), pairs = params.inverse_frequency.size();
-  if (rank < 3 || x.shape[rank - 3] != positions ||
-      2 * pairs > x.shape[rank - 1]) {
+std::string Problem(const Shape& shape, const RopeParams& params,
+                    size_t positions) {
+  const size_t rank = shape.size(), pairs = params.inverse_frequency.size();
+  if (rank < 3 || shape[rank - 3] != positions || 2 * pairs > shape[rank - 1]) {
     return absl::StrCat(positions, " positions and ", pairs,
-                        " pairs for shape ", ToString(x.shape));
+                        " pairs for shape ", ToString(shape));
   }
   for (double frequency : params.inverse_frequency) {
     if (!(frequency >= 0 && frequency < 6.28)) {
       return absl::StrCat("frequency ", frequency);
     }
   }
-  if (params.frac < 1 || params.frac > 24 || drop < 0 || drop >= x.width) {
-    return absl::StrCat("cos of ", params.frac, " fraction bits, ", drop,
-                        " dropped of a wire of ", x.width);
+  if (params.frac < 1 || params.frac > 24) {
+    return absl::StrCat("cos of ", params.frac, " fraction bits");
   }
   if (!(std::abs(params.scale) < 256)) {
     return absl::StrCat("scale ", params.scale);
   }
   return "";
+}
+
+// Whether the arguments fit; else fails, naming the layer.
+bool Check(Evaluator& ev, const Shape& shape, const RopeParams& params,
+           size_t positions) {
+  const std::string problem = Problem(shape, params, positions);
+  if (!problem.empty()) ev.Fail(absl::InvalidArgumentError(problem));
+  return ev.ok();
+}
+
+// The rotation of a wire or a share; its fraction count grows by params.frac.
+// Requires checked arguments.
+template <typename T>
+T Rotate(Evaluator& ev, const T& x, const RopeParams& params,
+         std::span<const int64_t> positions) {
+  const std::vector<Rotation> rotations =
+      ev.has_data() ? Rotations(params, positions) : std::vector<Rotation>();
+  const size_t rank = x.shape.size();
+  const size_t heads = x.shape[rank - 2], d = x.shape[rank - 1];
+  const size_t pairs = params.inverse_frequency.size();
+  // Elements of a pair: a at `stride * i`, b `distance` after it.
+  const size_t stride = params.interleaved ? 2 : 1;
+  const size_t distance = params.interleaved ? 1 : pairs;
+  return MapLinear(ev, "Rotate", x, x.shape, x.frac + params.frac,
+                   [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
+                     if (d == 0) return;
+                     for (size_t row = 0; row < in.size() / d; ++row) {
+                       const uint64_t* from = in.data() + row * d;
+                       uint64_t* to = out.data() + row * d;
+                       const Rotation* r =
+                           rotations.data() +
+                           row / heads % positions.size() * pairs;
+                       for (size_t i = 0; i < pairs; ++i) {
+                         const auto cos = static_cast<uint64_t>(r[i].cos);
+                         const auto sin = static_cast<uint64_t>(r[i].sin);
+                         const uint64_t a = from[stride * i];
+                         const uint64_t b = from[stride * i + distance];
+                         to[stride * i] = a * cos - b * sin;
+                         to[stride * i + distance] = b * cos + a * sin;
+                       }
+                       for (size_t i = 2 * pairs; i < d; ++i)
+                         to[i] = from[i] << params.frac;
+                     }
+                   });
 }
 
 }  // namespace
@@ -115,47 +157,27 @@ Wire Rope(Evaluator& ev, const Wire& x, const RopeParams& params,
           std::span<const int64_t> positions, int drop) {
   const Evaluator::Scope scope(ev, "Rope");
   Wire out{x.shape, x.width - drop, x.frac + params.frac - drop};
-  if (!ev.ok()) return out;
-  const std::string problem = Problem(x, params, positions.size(), drop);
-  if (!problem.empty()) {
-    ev.Fail(absl::InvalidArgumentError(problem));
+  if (!Check(ev, x.shape, params, positions.size())) return out;
+  if (drop < 0 || drop >= x.width) {
+    ev.Fail(absl::InvalidArgumentError(
+        absl::StrCat(drop, " bits dropped of a wire of ", x.width)));
     return out;
   }
-  const std::vector<Rotation> rotations =
-      ev.has_data() ? Rotations(params, positions) : std::vector<Rotation>();
-  const size_t rank = x.shape.size();
-  const size_t heads = x.shape[rank - 2], d = x.shape[rank - 1];
-  const size_t pairs = params.inverse_frequency.size();
-  // Elements of a pair: a at `stride * i`, b `distance` after it.
-  const size_t stride = params.interleaved ? 2 : 1;
-  const size_t distance = params.interleaved ? 1 : pairs;
-  const Wire rotated =
-      MapLinear(ev, "Rotate", x, x.shape, x.frac + params.frac,
-                [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                  if (d == 0) return;
-                  for (size_t row = 0; row < in.size() / d; ++row) {
-                    const uint64_t* from = in.data() + row * d;
-                    uint64_t* to = out.data() + row * d;
-                    const Rotation* r = rotations.data() +
-                                        row / heads % positions.size() * pairs;
-                    for (size_t i = 0; i < pairs; ++i) {
-                      const auto cos = static_cast<uint64_t>(r[i].cos);
-                      const auto sin = static_cast<uint64_t>(r[i].sin);
-                      const uint64_t a = from[stride * i];
-                      const uint64_t b = from[stride * i + distance];
-                      to[stride * i] = a * cos - b * sin;
-                      to[stride * i + distance] = b * cos + a * sin;
-                    }
-                    for (size_t i = 2 * pairs; i < d; ++i)
-                      to[i] = from[i] << params.frac;
-                  }
-                });
-  return TruncReduce(ev, rotated, drop);
+  return TruncReduce(ev, Rotate(ev, x, params, positions), drop);
 }
 
 Wire Rope(Evaluator& ev, const Wire& x, const RopeParams& params,
           std::span<const int64_t> positions) {
   return Rope(ev, x, params, positions, params.frac);
+}
+
+Share Rope(Evaluator& ev, const Share& x, const RopeParams& params,
+           std::span<const int64_t> positions) {
+  const Evaluator::Scope scope(ev, "Rope");
+  if (!Check(ev, x.shape, params, positions.size())) {
+    return Share{x.shape, x.width, x.frac + params.frac};
+  }
+  return Rotate(ev, x, params, positions);
 }
 
 std::vector<int64_t> ConsecutivePositions(int64_t first, size_t count) {

@@ -40,6 +40,12 @@ Wire Rope(Evaluator& ev, const Wire& x, const RopeParams& params,
 Wire Rope(Evaluator& ev, const Wire& x, const RopeParams& params,
           std::span<const int64_t> positions);
 
+// The same rotation of a share, exact: x's width, which must hold sqrt 2 |x|
+// scale 2^frac, and frac x.frac + params.frac. Errors as above, but none in
+// the plain evaluator before the result is opened.
+Share Rope(Evaluator& ev, const Share& x, const RopeParams& params,
+           std::span<const int64_t> positions);
+
 // first, first + 1, ..., count of them.
 std::vector<int64_t> ConsecutivePositions(int64_t first, size_t count);
 

@@ -129,6 +129,38 @@ TEST(RopeTest, PositionsInAnyOrderAndWiderDrop) {
   }
 }
 
+// The share's rotation, opened, is the wire's before it is rounded.
+TEST(RopeTest, RotatesSharesWithoutRounding) {
+  std::mt19937_64 rng(4);
+  for (bool interleaved : {false, true}) {
+    for (size_t count : {0, 1, 2, 127, 128, 129, 1000}) {
+      SCOPED_TRACE(absl::StrCat(count, " positions"));
+      const RopeParams params{Frequencies(3), interleaved, 10};
+      const std::vector<int64_t> positions = ConsecutivePositions(3, count);
+      const std::vector<int64_t> x =
+          RandomValues(count * 2 * 8, -(16 << 12), 16 << 12, rng);
+      const auto y = RunAndCheck(
+          [&](Evaluator& ev) {
+            const Wire in = ev.Input({count, 2, 8}, 40, 12);
+            const Share out = Rope(ev, ToShare(ev, in), params, positions);
+            EXPECT_EQ(out.frac, 22);
+            EXPECT_EQ(out.width, 40);
+            ev.Output(out);
+            ev.Output(ToShare(ev, Rope(ev, in, params, positions, 0)));
+          },
+          {{x, 40}});
+      ASSERT_EQ(y.size(), 2);
+      EXPECT_EQ(y[0], y[1]);
+      std::vector<double> real(x.size());
+      for (size_t i = 0; i < x.size(); ++i) real[i] = x[i] / 4096.0;
+      const std::vector<double> want = Reference(real, 2, 8, params, positions);
+      for (size_t i = 0; i < x.size(); ++i) {
+        ASSERT_NEAR(std::ldexp(y[0][i], -22), want[i], 20.0 / 1024) << i;
+      }
+    }
+  }
+}
+
 TEST(RopeTest, CostsNothing) {
   const auto cost = DeclaredCost([](Evaluator& ev) {
     Rope(ev, ev.Input({128, 32, 128}, 40, 12), {Frequencies(64)},
@@ -165,6 +197,13 @@ TEST(RopeTest, RejectsParametersThatDoNotFit) {
         }).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("Rope"));
+    if (drop != params.frac) return;  // a share has nothing to drop
+    const absl::Status share = DeclaredCost([&](Evaluator& ev) {
+                                 Rope(ev, Share{shape, 40, 12}, params,
+                                      ConsecutivePositions(0, positions));
+                               }).status();
+    EXPECT_EQ(share.code(), absl::StatusCode::kInvalidArgument) << share;
+    EXPECT_THAT(std::string(share.message()), HasSubstr("Rope"));
   };
   const RopeParams good{{1.0, 0.1}};
   expect_invalid({4, 8}, good, 4, 12);     // no heads

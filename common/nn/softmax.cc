@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/bits.h"
 #include "common/base/status_macros.h"
 #include "common/gates/compare.h"
 #include "common/gates/linear.h"
@@ -30,8 +31,6 @@ constexpr size_t kMaxLength = size_t{1} << 20;
 // Entries that a histogram over rows of different lengths takes at a time, a
 // one-hot vector for each.
 constexpr size_t kHistogramChunk = size_t{1} << 14;
-
-int CeilLog2(size_t n) { return std::bit_width(n - 1); }
 
 // The allowed entries of a tensor, row after row. Public.
 struct Rows {

@@ -1,59 +1,37 @@
 #include "services/cli/run.h"
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
-#include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/models/config.h"
-#include "common/models/decoder.h"
-#include "common/models/float_decoder.h"
-#include "common/models/safetensors.h"
 #include "common/models/tokenizer.h"
 #include "nlohmann/json.hpp"
+#include "services/cli/model.h"
 
 namespace tacit {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The demo model: beside the sources, or where the program is installed.
-absl::StatusOr<std::string> DemoModel() {
-  std::error_code error;
-  const std::filesystem::path program =
-      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  for (const std::filesystem::path& folder :
-       {std::filesystem::path("models/demo"),
-        program / "../../models/demo",  // build/bin
-        program / "../share/tacit/models/demo"}) {
-    if (std::filesystem::exists(folder / "config.json", error)) {
-      return folder.string();
-    }
-  }
-  return absl::NotFoundError("no demo model found; name one with --model");
-}
-
-// Positions to plan for: enough for this run, in powers of two, so that the
-// plan says no more than the order of its length.
-size_t Context(const ModelConfig& config, size_t positions) {
-  return std::min(static_cast<size_t>(config.max_positions),
-                  std::max<size_t>(64, std::bit_ceil(positions)));
-}
-
-// Decodes tokens as they come, and watches for texts that end the generation.
+// Decodes a sequence's tokens as they come, and watches for texts that end it.
 class Transcript {
  public:
-  Transcript(const Tokenizer& tokenizer, const RunOptions& options,
-             const std::function<void(const std::string&)>& on_text)
-      : stream_(tokenizer.NewStream()), options_(options), on_text_(on_text) {}
+  Transcript(size_t sequence, const Tokenizer& tokenizer,
+             const RunOptions& options, const RunEvents& events)
+      : sequence_(sequence),
+        stream_(tokenizer.NewStream()),
+        options_(options),
+        events_(events) {}
 
   // Whether to go on.
   bool Add(int64_t token) {
@@ -70,7 +48,7 @@ class Transcript {
       return false;
     }
     text_ += *piece;
-    if (!piece->empty()) on_text_(*piece);
+    if (!piece->empty() && events_.on_text) events_.on_text(sequence_, *piece);
     return std::none_of(options_.stop.begin(), options_.stop.end(),
                         [&](const std::string& stop) {
                           return !stop.empty() &&
@@ -78,84 +56,145 @@ class Transcript {
                         });
   }
 
+  const size_t sequence_;
   Tokenizer::Stream stream_;
   const RunOptions& options_;
-  const std::function<void(const std::string&)>& on_text_;
+  const RunEvents& events_;
   std::string text_;
   absl::Status status_;
 };
 
-}  // namespace
-
-absl::StatusOr<RunResult> RunModel(
-    const RunOptions& options,
-    const std::function<void(const std::string& piece)>& on_text) {
-  const Clock::time_point start = Clock::now();
-  std::string folder = options.model;
-  if (folder.empty()) {
-    ASSIGN_OR_RETURN(folder, DemoModel());
-  }
-  ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(folder));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
-                   Tokenizer::Load(folder));
-  ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
-                   tokenizer->Encode(options.prompt));
-  if (options.prompt.empty()) {
+absl::StatusOr<std::vector<int64_t>> EncodePrompt(const Tokenizer& tokenizer,
+                                                  const std::string& prompt,
+                                                  bool chat) {
+  if (prompt.empty()) {
     return absl::InvalidArgumentError("the prompt is empty");
   }
-  const std::vector<int64_t> prompt(ids.begin(), ids.end());
-  ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(folder));
-  ASSIGN_OR_RETURN(const DecoderWeights weights,
-                   LoadDecoderWeights(config, checkpoint));
-  const size_t context = Context(config, prompt.size() + options.max_tokens);
-  ASSIGN_OR_RETURN(const DecoderRanges ranges,
-                   Calibrate(weights, std::min<size_t>(context, 128), 1));
-  ASSIGN_OR_RETURN(const DecoderPlan plan,
-                   PlanDecoder(config, ranges, context));
-  ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
-  ASSIGN_OR_RETURN(const DecoderShares shares,
-                   ShareDecoder(weights, options.weights, seed));
+  std::vector<int32_t> ids;
+  if (chat) {
+    const ChatMessage message = {"user", prompt};
+    ASSIGN_OR_RETURN(ids, tokenizer.EncodeChat({&message, 1}));
+  } else {
+    ASSIGN_OR_RETURN(ids, tokenizer.Encode(prompt));
+  }
+  return std::vector<int64_t>(ids.begin(), ids.end());
+}
 
+GenerateOptions GenerateOptionsOf(const RunOptions& options,
+                                  const ModelConfig& config) {
+  GenerateOptions out;
+  out.max_tokens = options.max_tokens;
+  out.sampling = options.sampling;
+  out.sampling_side = options.sampling_side;
+  out.embedding_side = options.embedding_side;
+  out.stop_tokens = config.eos_ids;
+  out.rounding = options.rounding;
+  out.threads = options.threads;
+  return out;
+}
+
+Json SequenceJson(const RunResult::Sequence& sequence) {
+  Json top = Json::array();
+  for (const auto& [id, logit] : sequence.generated.first_step_top) {
+    top.push_back({id, logit});
+  }
+  return {{"text", sequence.text},
+          {"prompt_tokens", sequence.prompt_tokens},
+          {"tokens", sequence.generated.tokens},
+          {"first_step_top5", top}};
+}
+
+}  // namespace
+
+size_t RunResult::tokens() const {
+  size_t count = 0;
+  for (const Sequence& s : sequences) count += s.generated.tokens.size();
+  return count;
+}
+
+absl::StatusOr<RunResult> RunModel(const RunOptions& options,
+                                   const RunEvents& events) {
+  const Clock::time_point start = Clock::now();
+  auto enter = [&](const std::string& phase) {
+    if (events.on_phase) events.on_phase(phase);
+  };
+  enter("loading");
+  ASSIGN_OR_RETURN(LoadedModel model, LoadModel(options.model));
+  std::vector<std::vector<int64_t>> prompts;
+  size_t longest = 0;
   RunResult result;
-  result.prompt_tokens = prompt.size();
-  result.seconds_plan = SecondsSince(start);
-  GenerateOptions generate;
-  generate.max_tokens = options.max_tokens;
-  generate.sampling = options.sampling;
-  generate.stop_tokens = config.eos_ids;
-  generate.rounding = options.rounding;
-  generate.threads = options.threads;
-  Transcript transcript(*tokenizer, options, on_text);
+  for (const std::string& prompt : options.prompts) {
+    ASSIGN_OR_RETURN(std::vector<int64_t> ids,
+                     EncodePrompt(*model.tokenizer, prompt, options.chat));
+    longest = std::max(longest, ids.size());
+    result.sequences.push_back({"", ids.size(), {}});
+    prompts.push_back(std::move(ids));
+  }
+  enter("planning");
   ASSIGN_OR_RETURN(
-      result.generated,
-      GenerateInProcess(plan, shares, prompt, generate,
-                        [&](int64_t token) { return transcript.Add(token); }));
-  transcript.Finish();
-  RETURN_IF_ERROR(transcript.status());
-  result.text = transcript.text();
+      const PlannedDecoder planned,
+      PlanModel(model.weights, options.plan, longest + options.max_tokens));
+  enter("sharing the weights");
+  ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
+  ASSIGN_OR_RETURN(
+      const DecoderShares shares,
+      ShareDecoder(planned.plan, model.weights, options.weights, seed));
+  const bool looks_up = options.embedding_side == EmbeddingSide::kClient;
+  if (!looks_up) model.weights = ModelWeights();  // the shares are enough
+
+  result.seconds_plan = SecondsSince(start);
+  enter(absl::StrCat("prefill of ", longest, " tokens"));
+  std::vector<Transcript> transcripts;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    transcripts.emplace_back(i, *model.tokenizer, options, events);
+  }
+  GenerationGateway::EmbedFn embed;
+  if (looks_up) {
+    embed = [&](int64_t token, size_t position, std::span<int64_t> row) {
+      EmbedToken(planned.plan, model.weights, token, position, row);
+    };
+  }
+  ASSIGN_OR_RETURN(
+      GenerateResult generated,
+      GenerateInProcess(
+          planned.plan, shares, planned.digest, prompts,
+          GenerateOptionsOf(options, model.config),
+          [&](size_t s, int64_t token) { return transcripts[s].Add(token); },
+          std::move(embed)));
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    transcripts[i].Finish();
+    RETURN_IF_ERROR(transcripts[i].status());
+    result.sequences[i].text = transcripts[i].text();
+    result.sequences[i].generated = std::move(generated.sequences[i]);
+  }
+  result.counted = generated.counted;
+  result.seconds_material = generated.seconds_material;
+  result.seconds_prefill = generated.seconds_prefill;
+  result.seconds_decode = generated.seconds_decode;
   result.seconds_total = SecondsSince(start);
   return result;
 }
 
 std::string ToJson(const RunResult& result) {
-  const GenerateResult& g = result.generated;
-  nlohmann::ordered_json top = nlohmann::ordered_json::array();
-  for (const auto& [id, logit] : g.first_step_top) top.push_back({id, logit});
-  const nlohmann::ordered_json json = {
-      {"text", result.text},
-      {"prompt_tokens", result.prompt_tokens},
-      {"tokens", g.tokens},
-      {"first_step_top5", top},
-      {"rounds", g.counted.rounds},
-      {"opened_bytes", g.counted.opened_bytes},
-      {"material_bytes", g.counted.material_bytes},
-      {"aes_calls", g.counted.aes_calls()},
-      {"seconds",
-       {{"plan", result.seconds_plan},
-        {"material", g.seconds_material},
-        {"prefill", g.seconds_prefill},
-        {"decode", g.seconds_decode},
-        {"total", result.seconds_total}}}};
+  Json json;
+  if (result.sequences.size() == 1) {
+    json = SequenceJson(result.sequences[0]);
+  } else {
+    Json sequences = Json::array();
+    for (const RunResult::Sequence& sequence : result.sequences) {
+      sequences.push_back(SequenceJson(sequence));
+    }
+    json["sequences"] = std::move(sequences);
+  }
+  json["rounds"] = result.counted.rounds;
+  json["opened_bytes"] = result.counted.opened_bytes;
+  json["material_bytes"] = result.counted.material_bytes;
+  json["aes_calls"] = result.counted.aes_calls();
+  json["seconds"] = {{"plan", result.seconds_plan},
+                     {"material", result.seconds_material},
+                     {"prefill", result.seconds_prefill},
+                     {"decode", result.seconds_decode},
+                     {"total", result.seconds_total}};
   return json.dump(2);
 }
 

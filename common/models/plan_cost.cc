@@ -1,0 +1,102 @@
+#include "common/models/plan_cost.h"
+
+#include <array>
+
+#include "absl/strings/match.h"
+#include "common/base/status_macros.h"
+#include "common/gates/cost.h"
+#include "common/nn/embedding.h"
+
+namespace tacit {
+namespace {
+
+using Parts = std::vector<std::pair<std::string, Cost>>;
+
+// "layers.3.attention.Norm" belongs to "layers.3.attention".
+std::string PartOf(const std::string& scope) {
+  const size_t dots = absl::StartsWith(scope, "layers.") ? 3 : 1;
+  size_t end = 0;
+  for (size_t i = 0; i < dots && end != std::string::npos; ++i) {
+    end = scope.find('.', i == 0 ? 0 : end + 1);
+  }
+  return scope.empty() ? "inputs" : scope.substr(0, end);
+}
+
+Cost Minus(Cost a, const Cost& b) {
+  a.rounds -= b.rounds;
+  a.dealer_aes -= b.dealer_aes;
+  for (int p = 0; p < 2; ++p) {
+    a.opened_bytes[p] -= b.opened_bytes[p];
+    a.material_bytes[p] -= b.material_bytes[p];
+    a.party_aes[p] -= b.party_aes[p];
+  }
+  return a;
+}
+
+// What came up since `before`.
+PassCost Since(const CostEvaluator& ev, const Cost& before,
+               const Parts& parts_before) {
+  PassCost pass;
+  pass.total = Minus(ev.cost(), before);
+  for (size_t i = 0; i < ev.by_scope().size(); ++i) {
+    auto [scope, cost] = ev.by_scope()[i];
+    // Scopes keep their places.
+    if (i < parts_before.size()) cost = Minus(cost, parts_before[i].second);
+    if (cost == Cost{}) continue;
+    const std::string part = PartOf(scope);
+    auto at = pass.parts.begin();
+    while (at != pass.parts.end() && at->first != part) ++at;
+    if (at == pass.parts.end()) {
+      pass.parts.emplace_back(part, cost);
+    } else {
+      at->second += cost;
+    }
+  }
+  return pass;
+}
+
+uint64_t WeightBytes(const DecoderMatrices& matrices) {
+  uint64_t words = 0;
+  matrices.ForEach([&](const std::string&, const StaticMatrix& m) {
+    words += uint64_t{m.k} * m.n;
+  });
+  return words * sizeof(uint64_t);
+}
+
+}  // namespace
+
+absl::StatusOr<PlanCost> CostOf(const DecoderPlan& plan, WeightMode mode,
+                                Rounding rounding) {
+  const DecoderMatrices matrices =
+      ShapesOnly<DecoderTensors>(DecoderSpecs(plan, nullptr), mode);
+  const int width = TokenWidth(plan.config.vocab_size);
+  CostEvaluator ev(rounding);
+  DecoderCache cache;
+  PlanCost out;
+  const Cost header = ev.cost();
+  auto pass = [&](size_t tokens) {
+    const Cost before = ev.cost();
+    const Parts parts = ev.by_scope();
+    ev.Output(DecoderForward(ev, plan, matrices, ev.Input({tokens}, width, 0),
+                             cache));
+    ev.Flush();
+    return Since(ev, before, parts);
+  };
+  if (plan.context > 1) out.prefill = pass(plan.context - 1);
+  out.per_token = pass(1);
+  RETURN_IF_ERROR(ev.status());
+  for (int b = 0; b < 2; ++b) {
+    // The session's header goes with its first pass.
+    PassCost& first = plan.context > 1 ? out.prefill : out.per_token;
+    first.total.material_bytes[b] += header.material_bytes[b];
+  }
+  out.dealer.weights = out.party.weights = WeightBytes(matrices);
+  if (mode == WeightMode::kBlind) out.party.weights *= 2;
+  const uint64_t entries = uint64_t{2} * plan.context * plan.layers.size() *
+                           plan.config.num_kv_heads * plan.config.head_dim;
+  out.dealer.kv_cache = entries * sizeof(uint64_t);
+  out.party.kv_cache = 2 * entries * sizeof(uint64_t);
+  return out;
+}
+
+}  // namespace tacit

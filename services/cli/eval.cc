@@ -1,0 +1,286 @@
+#include "services/cli/eval.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status_macros.h"
+#include "common/gates/two_party.h"
+#include "common/models/float_model.h"
+#include "common/models/json_file.h"
+#include "common/nn/embedding.h"
+#include "nlohmann/json.hpp"
+#include "services/cli/model.h"
+
+namespace tacit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+size_t ArgMax(std::span<const double> values) {
+  return static_cast<size_t>(std::max_element(values.begin(), values.end()) -
+                             values.begin());
+}
+
+std::vector<double> LogSoftmax(std::span<const double> logits) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (double v : logits) sum += std::exp(v - max);
+  std::vector<double> out(logits.begin(), logits.end());
+  for (double& v : out) v -= max + std::log(sum);
+  return out;
+}
+
+double Divergence(std::span<const double> p, std::span<const double> q) {
+  double sum = 0;
+  for (size_t i = 0; i < p.size(); ++i) sum += std::exp(p[i]) * (p[i] - q[i]);
+  return sum;
+}
+
+// Sums; Finish makes means of them.
+class Meter {
+ public:
+  // A row of logits, what came next (or the label), and float's row.
+  void Add(std::span<const double> logits, std::span<const double> reference,
+           size_t next) {
+    const std::vector<double> p = LogSoftmax(reference), q = LogSoftmax(logits);
+    ++figures_.count;
+    figures_.nll -= q[next];
+    figures_.agreement += ArgMax(logits) == ArgMax(reference);
+    figures_.divergence += Divergence(p, q);
+    figures_.accuracy += ArgMax(logits) == next;
+  }
+  void AddSeconds(double seconds) { figures_.seconds += seconds; }
+  EvalFigures Finish() const {
+    EvalFigures out = figures_;
+    const double n = std::max<double>(1, static_cast<double>(out.count));
+    out.nll /= n;
+    out.agreement /= n;
+    out.divergence /= n;
+    out.accuracy /= n;
+    return out;
+  }
+
+ private:
+  EvalFigures figures_;
+};
+
+std::vector<double> Row(const std::vector<float>& rows, size_t index,
+                        size_t size) {
+  return {rows.begin() + index * size, rows.begin() + (index + 1) * size};
+}
+std::vector<double> FixedRow(const std::vector<int64_t>& rows, size_t index,
+                             size_t size) {
+  std::vector<double> out(size);
+  for (size_t i = 0; i < size; ++i) {
+    out[i] =
+        std::ldexp(static_cast<double>(rows[index * size + i]), -kLogitFrac);
+  }
+  return out;
+}
+
+// The text in stretches of `context` tokens, each after a BOS of its own where
+// the tokenizer writes one.
+absl::StatusOr<std::vector<std::vector<int64_t>>> Stretches(
+    const Tokenizer& tokenizer, const std::string& text, size_t context) {
+  constexpr size_t kPiece = size_t{4} << 20;  // of what the tokenizer takes
+  EncodeOptions plain;
+  plain.add_special = false;
+  ASSIGN_OR_RETURN(const std::vector<int32_t> special, tokenizer.Encode(""));
+  std::vector<int64_t> ids;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(begin + kPiece, text.size());
+    while (end < text.size() && text[end - 1] != '\n') --end;
+    if (end == begin) end = text.size();
+    ASSIGN_OR_RETURN(
+        const std::vector<int32_t> piece,
+        tokenizer.Encode(absl::string_view(text).substr(begin, end - begin),
+                         plain));
+    ids.insert(ids.end(), piece.begin(), piece.end());
+    begin = end;
+  }
+  const size_t own = context - std::min(context - 1, special.size());
+  std::vector<std::vector<int64_t>> out;
+  for (size_t begin = 0; begin + 1 < ids.size(); begin += own) {
+    std::vector<int64_t>& stretch =
+        out.emplace_back(special.begin(), special.end());
+    const size_t end = std::min(begin + own, ids.size());
+    stretch.insert(stretch.end(), ids.begin() + begin, ids.begin() + end);
+  }
+  return out;
+}
+
+// A stretch in one pass, all positions' logits.
+Program AllLogits(const PlannedDecoder& planned, const DecoderShares& shares,
+                  size_t tokens) {
+  return [&planned, &shares, tokens](Evaluator& ev) {
+    const Wire ids =
+        ev.Input({tokens}, TokenWidth(planned.plan.config.vocab_size), 0);
+    DecoderCache cache;
+    ev.Output(DecoderForward(ev, planned.plan, Pick(ev, shares), ids, cache,
+                             LogitsOf::kAll));
+  };
+}
+
+class TextEvaluation {
+ public:
+  TextEvaluation(const EvalOptions& options, const LoadedModel& model,
+                 const PlannedDecoder& planned, const DecoderShares& shares)
+      : options_(options), model_(model), planned_(planned), shares_(shares) {}
+
+  // Runs a stretch all three ways; privately if `secure`.
+  absl::Status Add(const std::vector<int64_t>& tokens, bool secure) {
+    Clock::time_point start = Clock::now();
+    ASSIGN_OR_RETURN(const std::vector<float> reference,
+                     FloatForward(model_.weights, tokens));
+    reference_.AddSeconds(SecondsSince(start));
+    const size_t vocabulary = model_.config.vocab_size;
+    const Program program = AllLogits(planned_, shares_, tokens.size());
+    const std::vector<InputValue> input = {{tokens, TokenWidth(vocabulary)}};
+    ASSIGN_OR_RETURN(const SessionSeeds seeds,
+                     SessionSeeds::Generate(OsSeedSource()));
+    TwoPartyOptions roles;
+    roles.rounding = options_.rounding;
+    roles.plan = planned_.digest;
+    roles.threads = options_.threads;
+    start = Clock::now();
+    ASSIGN_OR_RETURN(const auto plain, RunPlain(roles, seeds, program, input));
+    plain_.AddSeconds(SecondsSince(start));
+    std::vector<std::vector<int64_t>> secret;
+    if (secure) {
+      start = Clock::now();
+      ASSIGN_OR_RETURN(TwoPartyResult run,
+                       RunTwoParty(roles, seeds, program, input));
+      secure_.AddSeconds(SecondsSince(start));
+      secret = std::move(run.outputs);
+      equal_ = equal_ && secret == plain;
+    }
+    for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+      const std::vector<double> want = Row(reference, i, vocabulary);
+      const size_t next = static_cast<size_t>(tokens[i + 1]);
+      reference_.Add(want, want, next);
+      plain_.Add(FixedRow(plain[0], i, vocabulary), want, next);
+      if (secure) secure_.Add(FixedRow(secret[0], i, vocabulary), want, next);
+    }
+    return absl::OkStatus();
+  }
+
+  EvalResult Finish() const {
+    EvalResult out;
+    out.model = model_.folder;
+    out.reference = reference_.Finish();
+    out.plain = plain_.Finish();
+    out.secure = secure_.Finish();
+    out.secure_equals_plain = equal_;
+    return out;
+  }
+
+ private:
+  const EvalOptions& options_;
+  const LoadedModel& model_;
+  const PlannedDecoder& planned_;
+  const DecoderShares& shares_;
+  Meter reference_, plain_, secure_;
+  bool equal_ = true;
+};
+
+absl::StatusOr<EvalResult> EvalText(const EvalOptions& options,
+                                    const LoadedModel& model) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadSmallFile(options.text, kMaxTextBytes));
+  const size_t context = std::min(
+      options.context, static_cast<size_t>(model.config.max_positions));
+  ASSIGN_OR_RETURN(const auto stretches,
+                   Stretches(*model.tokenizer, text, context));
+  if (stretches.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.text, ": fewer than two tokens"));
+  }
+  ASSIGN_OR_RETURN(const PlannedDecoder planned,
+                   PlanModel(model.weights, options.plan, context));
+  ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
+  ASSIGN_OR_RETURN(
+      const DecoderShares shares,
+      ShareDecoder(planned.plan, model.weights, options.weights, seed));
+  TextEvaluation evaluation(options, model, planned, shares);
+  size_t done = 0;
+  for (const std::vector<int64_t>& stretch : stretches) {
+    const bool secure = options.limit == 0 || done < options.limit;
+    RETURN_IF_ERROR(evaluation.Add(stretch, secure));
+    done += stretch.size();
+  }
+  return evaluation.Finish();
+}
+
+Json FiguresJson(const EvalFigures& f, bool classifies) {
+  Json json = {{"count", f.count}, {"nll", f.nll}};
+  if (classifies) {
+    json["accuracy"] = f.accuracy;
+  } else {
+    json["perplexity"] = f.perplexity();
+  }
+  json["agreement"] = f.agreement;
+  json["divergence"] = f.divergence;
+  json["seconds"] = f.seconds;
+  return json;
+}
+
+}  // namespace
+
+double EvalFigures::perplexity() const { return std::exp(nll); }
+
+absl::StatusOr<EvalResult> EvalModel(const EvalOptions& options) {
+  if (options.text.empty() == options.classify.empty()) {
+    return absl::InvalidArgumentError("name one file, --text or --classify");
+  }
+  ASSIGN_OR_RETURN(const LoadedModel model, LoadModel(options.model));
+  if (model.config.is_bert() == options.classify.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(ToString(model.config.architecture), " takes ",
+                     model.config.is_bert() ? "--classify" : "--text"));
+  }
+  return EvalText(options, model);
+}
+
+std::string ToTable(const EvalResult& r) {
+  std::string out = absl::StrFormat(
+      "%s\n%-20s %9s %12s %12s %11s %9s\n", r.model, "", "count",
+      r.classifies ? "accuracy" : "perplexity", "like float", "KL", "seconds");
+  auto row = [&](const char* name, const EvalFigures& f) {
+    if (f.count == 0) return;
+    absl::StrAppendFormat(&out, "%-20s %9d %12.6f %12.6f %11.2e %9.2f\n", name,
+                          f.count, r.classifies ? f.accuracy : f.perplexity(),
+                          f.agreement, f.divergence, f.seconds);
+  };
+  row("float32", r.reference);
+  row("plain fixed point", r.plain);
+  row("private", r.secure);
+  if (r.secure.count != 0) {
+    absl::StrAppend(&out, "private equals plain bit for bit: ",
+                    r.secure_equals_plain ? "yes" : "NO");
+  }
+  return out;
+}
+
+std::string ToJson(const EvalResult& r) {
+  const Json json = {{"model", r.model},
+                     {"float", FiguresJson(r.reference, r.classifies)},
+                     {"plain", FiguresJson(r.plain, r.classifies)},
+                     {"private", FiguresJson(r.secure, r.classifies)},
+                     {"private_equals_plain", r.secure_equals_plain}};
+  return json.dump(2);
+}
+
+}  // namespace tacit

@@ -1,0 +1,87 @@
+#include "services/cli/model.h"
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/models/float_model.h"
+#include "common/models/plan_file.h"
+#include "common/models/safetensors.h"
+
+namespace tacit {
+
+absl::StatusOr<std::string> DemoModel() {
+  std::error_code error;
+  const std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const std::filesystem::path& folder :
+       {std::filesystem::path("models/demo"),
+        program / "../../models/demo",  // build/bin
+        program / "../share/tacit/models/demo"}) {
+    if (std::filesystem::exists(folder / "config.json", error)) {
+      return folder.string();
+    }
+  }
+  return absl::NotFoundError("no demo model found; name one with --model");
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
+  LoadedModel model;
+  model.folder = folder;
+  if (folder.empty()) {
+    ASSIGN_OR_RETURN(model.folder, DemoModel());
+  }
+  ASSIGN_OR_RETURN(model.config, LoadModelConfig(model.folder));
+  ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::Load(model.folder));
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model.folder));
+  ASSIGN_OR_RETURN(model.weights, LoadModelWeights(model.config, checkpoint));
+  return model;
+}
+
+size_t ContextFor(const ModelConfig& config, size_t positions) {
+  return std::min(static_cast<size_t>(config.max_positions),
+                  std::max<size_t>(64, std::bit_ceil(positions)));
+}
+
+absl::StatusOr<ModelBounds> BoundsFor(const ModelWeights& weights,
+                                      const std::string& plan_file,
+                                      size_t context) {
+  if (!plan_file.empty()) {
+    ASSIGN_OR_RETURN(PlanFile file, LoadPlanFile(plan_file));
+    return std::move(file.bounds);
+  }
+  constexpr size_t kTokens = 128;
+  constexpr uint64_t kSeed = 1;  // of tokens to calibrate on
+  ASSIGN_OR_RETURN(const ModelRanges ranges,
+                   Calibrate(weights, std::min(context, kTokens), kSeed));
+  return BoundsOf(ranges);
+}
+
+absl::StatusOr<PlannedDecoder> PlanModel(const ModelWeights& weights,
+                                         const std::string& plan_file,
+                                         size_t positions) {
+  size_t context = ContextFor(weights.config, positions);
+  Objective objective = Objective::kBytes;
+  if (!plan_file.empty()) {
+    ASSIGN_OR_RETURN(const PlanFile file, LoadPlanFile(plan_file));
+    if (file.context < positions) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          plan_file, ": a context of ", file.context, " positions; this takes ",
+          positions, ": make the plan with a longer --context"));
+    }
+    context = file.context;
+    objective = file.objective;
+  }
+  PlannedDecoder out;
+  ASSIGN_OR_RETURN(const ModelBounds bounds,
+                   BoundsFor(weights, plan_file, context));
+  ASSIGN_OR_RETURN(out.plan,
+                   PlanDecoder(weights.config, bounds, context, objective));
+  ASSIGN_OR_RETURN(out.digest, DigestOf(out.plan));
+  return out;
+}
+
+}  // namespace tacit
