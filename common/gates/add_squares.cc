@@ -159,9 +159,10 @@ Words SumRows(Evaluator& ev, const Elements& elements, size_t rows, size_t d,
 SumAndSquares AddSquares(Evaluator& ev, const Wire& wire, const Wire& u,
                          Range range, int square_bits) {
   SumAndSquares out{Share{wire.shape, wire.width, wire.frac},
-                    Share{{}, square_bits, 2 * wire.frac}};
+                    Share{wire.shape, square_bits, 2 * wire.frac}};
+  // Before the check: what comes after an error relies on shapes.
+  if (!wire.shape.empty()) out.squares.shape.pop_back();
   if (!Check(ev, wire, u, square_bits)) return out;
-  out.squares.shape = Shape(wire.shape.begin(), wire.shape.end() - 1);
   const Wire x = ShareMask(ev, wire);
   ev.Await(x);
   ev.Await(u);

@@ -209,11 +209,16 @@ absl::StatusOr<AttentionPlan> PlanAttention(const HeadShape& shape, size_t keys,
                                             int output_log, int output_width) {
   AttentionPlan p;
   p.shape = shape;
-  ASSIGN_OR_RETURN(p.softmax, PlanSoftmax(keys, score_bound));
+  // Weights to about 2^-precision; coarser ones where the ring is full.
+  constexpr int kPrecision = 11, kLeastPrecision = 9;
+  for (int precision = kPrecision; precision >= kLeastPrecision; --precision) {
+    ASSIGN_OR_RETURN(p.softmax, PlanSoftmax(keys, score_bound, precision));
+    // |weights * values| < keys 2^8 2^log, in Extend's range.
+    p.value_ring =
+        p.softmax.weight_frac + kFrac + CeilLog2(keys) + 8 + value_log + 2;
+    if (p.value_ring <= kMaxWidth) break;
+  }
   p.score_ring = p.softmax.score_bits + kFrac;
-  // |weights * values| < keys 2^8 2^log at kValueFrac, in Extend's range.
-  p.value_ring = kValueFrac + CeilLog2(keys) + 8 + value_log + 2 +
-                 p.softmax.weight_frac + kFrac - kValueFrac;
   p.value_ring = std::max(p.value_ring, p.softmax.sum_bits);
   const int frac = kValueFrac + p.softmax.inverse_frac;
   p.output_ring = std::max(frac + output_log + 1, frac - kFrac + output_width);

@@ -32,7 +32,8 @@ struct AttentionPlan {
 
 // For rows of up to `keys` allowed scores |s| <= score_bound in units of log2,
 // |values| < 2^value_log, |results| < 2^output_log, and a result that is at
-// least `output_width` bits wide.
+// least `output_width` bits wide. Weights are exact to about 2^-11, or 2^-9
+// where many keys and large values fill the ring.
 // Errors: INVALID_ARGUMENT, naming the ring, where one exceeds 64 bits.
 absl::StatusOr<AttentionPlan> PlanAttention(const HeadShape& shape, size_t keys,
                                             int64_t score_bound, int value_log,
@@ -64,7 +65,7 @@ void AppendCausalSegments(size_t sequence, size_t query_begin, size_t queries,
 // return a sequence's, [positions, kv_heads * head_dim], kFrac; values are not
 // asked for before the scores are opened, so what opens them may share that
 // round. Result: [rows, heads * head_dim], kFrac, at least as wide as planned.
-// Nine rounds after the queries', the last when the result is read.
+// Ten rounds after the queries', the last when the result is read.
 using SequenceWire = absl::FunctionRef<const Wire&(size_t sequence)>;
 Wire Attend(Evaluator& ev, const AttentionPlan& plan, const Wire& queries,
             const std::vector<AttentionSegment>& segments, SequenceWire keys,

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bits.h"
+#include "common/base/status_macros.h"
+#include "common/models/json_file.h"
 
 namespace tacit {
 
@@ -23,18 +24,33 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelBounds, layers, embedding, embedded,
 
 namespace {
 
+using Json = nlohmann::json;
+
 constexpr int kLargest = 60;
+constexpr int64_t kLargestScore = int64_t{1} << 40;
+// Epsilons of norms are larger: below, rows look the same to them.
+constexpr double kLeastSquare = 0x1p-40;
 
 int Log(double value, double margin) {
   // Nothing seen, or next to nothing: a bound that costs nothing.
-  return value <= 0x1p-12 ? -10 : CeilLog2(value * margin);
+  if (value <= 0x1p-12) return -10;
+  // What is not finite gets a bound that no ring holds.
+  if (!std::isfinite(value * margin)) return kLargest;
+  return std::min(kLargest, CeilLog2(value * margin));
+}
+
+int64_t Score(double value, double margin) {
+  const double score = std::ceil(value * margin);
+  if (!(score < static_cast<double>(kLargestScore))) return kLargestScore;
+  return std::max<int64_t>(8, std::llround(score));
 }
 
 RmsBounds Rms(const SquareRange& range, double margin) {
   if (range.max <= 0) return {};
   // Without a margin below, where nothing but precision is at stake.
-  return {FloorLog2(std::sqrt(range.min)),
-          std::max(0, CeilLog2(std::sqrt(range.max) * margin))};
+  const bool seen = std::isfinite(range.min) && range.min > kLeastSquare;
+  return {FloorLog2(std::sqrt(seen ? range.min : kLeastSquare)),
+          std::max(0, Log(std::sqrt(range.max), margin))};
 }
 
 LayerBounds LayerBoundsOf(const ModelRanges::Layer& r, double margin) {
@@ -49,7 +65,7 @@ LayerBounds LayerBoundsOf(const ModelRanges::Layer& r, double margin) {
   b.v = log(r.v);
   b.attention = log(r.attention);
   b.attention_out = log(r.attention_out);
-  b.score = std::max<int64_t>(8, std::llround(std::ceil(r.score * margin)));
+  b.score = Score(r.score, margin);
   b.gate = log(r.gate);
   b.up = log(r.up);
   b.product = log(r.product);
@@ -62,53 +78,51 @@ LayerBounds LayerBoundsOf(const ModelRanges::Layer& r, double margin) {
   return b;
 }
 
-absl::Status CheckBounds(const ModelBounds& bounds) {
-  auto check = [](absl::string_view name, std::initializer_list<int64_t> values,
-                  int64_t largest) -> absl::Status {
-    for (int64_t v : values) {
-      if (v < -kLargest || v > largest) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("bounds of ", name, ": ", v, " lies outside [",
-                         -kLargest, ", ", largest, "]"));
-      }
+absl::Status Unfit(absl::string_view place, absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("bounds of a plan: ", place, " ", what));
+}
+
+absl::Status CheckNumber(const std::string& place, const Json& value,
+                         int64_t largest) {
+  if (!value.is_number_integer()) {
+    return Unfit(place, absl::StrCat("is no integer but ", value.type_name()));
+  }
+  const bool fits =
+      value.is_number_unsigned()
+          ? value.get<uint64_t>() <= static_cast<uint64_t>(largest)
+          : value.get<int64_t>() >= -kLargest;
+  if (fits) return absl::OkStatus();
+  return Unfit(place, absl::StrCat(value.dump(), " lies outside [", -kLargest,
+                                   ", ", largest, "]"));
+}
+
+// Whether `json` has all fields of `form`, and numbers in range where that has
+// numbers. An array's form is its first entry's.
+absl::Status Check(const std::string& place, const Json& json,
+                   const Json& form) {
+  if (form.is_number()) {
+    const bool score = absl::EndsWith(place, ".score");
+    return CheckNumber(place, json, score ? kLargestScore : kLargest);
+  }
+  if (json.type() != form.type()) {
+    return Unfit(place, absl::StrCat("is no ", form.type_name(), " but ",
+                                     json.type_name()));
+  }
+  if (form.is_array()) {
+    for (size_t i = 0; i < json.size(); ++i) {
+      RETURN_IF_ERROR(
+          Check(absl::StrCat(place, "[", i, "]"), json[i], form[0]));
     }
     return absl::OkStatus();
-  };
-  absl::Status status =
-      check("the model",
-            {bounds.embedding, bounds.embedded, bounds.residual,
-             bounds.embedding_norm.min, bounds.embedding_norm.max,
-             bounds.final_norm.min, bounds.final_norm.max,
-             bounds.embedding_normed, bounds.logit, bounds.pooler},
-            kLargest);
-  for (size_t i = 0; i < bounds.layers.size(); ++i) {
-    const LayerBounds& b = bounds.layers[i];
-    const std::string name = absl::StrCat("layer ", i);
-    status.Update(check(name,
-                        {b.attention_norm.min,
-                         b.attention_norm.max,
-                         b.mlp_norm.min,
-                         b.mlp_norm.max,
-                         b.attention_normed,
-                         b.mlp_normed,
-                         b.q,
-                         b.k,
-                         b.v,
-                         b.attention,
-                         b.attention_out,
-                         b.gate,
-                         b.up,
-                         b.product,
-                         b.mlp_out,
-                         b.raw_q,
-                         b.raw_k,
-                         b.raw_v,
-                         b.raw_gate,
-                         b.raw_up},
-                        kLargest));
-    status.Update(check(name, {b.score}, int64_t{1} << 40));
   }
-  return status;
+  for (const auto& [name, part] : form.items()) {
+    const auto at = json.find(name);
+    const std::string inside = absl::StrCat(place, ".", name);
+    if (at == json.end()) return Unfit(inside, "is missing");
+    RETURN_IF_ERROR(Check(inside, *at, part));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -170,21 +184,16 @@ ModelBounds TypicalBounds(const ModelConfig& config) {
   return b;
 }
 
-std::string ToJson(const ModelBounds& bounds) {
-  return nlohmann::json(bounds).dump();
-}
+std::string ToJson(const ModelBounds& bounds) { return Json(bounds).dump(); }
 
 absl::StatusOr<ModelBounds> ParseModelBounds(absl::string_view json) {
-  ModelBounds bounds;
-  try {
-    bounds = nlohmann::json::parse(json.begin(), json.end()).get<ModelBounds>();
-  } catch (const std::exception& error) {  // thrown by the library only
-    return absl::InvalidArgumentError(
-        absl::StrCat("bounds of a plan: ", error.what()));
-  }
-  const absl::Status status = CheckBounds(bounds);
-  if (!status.ok()) return status;
-  return bounds;
+  constexpr int kDepth = 4;
+  ASSIGN_OR_RETURN(const Json parsed,
+                   ParseJsonObject("bounds of a plan", json, kDepth));
+  ModelBounds form;
+  form.layers.resize(1);
+  RETURN_IF_ERROR(Check("bounds", parsed, Json(form)));
+  return parsed.get<ModelBounds>();
 }
 
 }  // namespace tacit

@@ -40,6 +40,7 @@ struct ModelBounds {
 };
 
 // `margin` times the ranges, rounded up to powers of two (scores to integers).
+// Ranges that are not finite get bounds that no plan holds.
 ModelBounds BoundsOf(const ModelRanges& ranges, double margin = 4);
 
 // What trained models of the architecture typically reach: for costs from

@@ -704,8 +704,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& folder) {
   ASSIGN_OR_RETURN(
       const std::string config,
-      ReadSmallFile(absl::StrCat(folder, "/config.json"), kMaxFileBytes));
-  absl::StatusOr<std::string> generation = ReadSmallFile(
+      ReadWholeFile(absl::StrCat(folder, "/config.json"), kMaxFileBytes));
+  absl::StatusOr<std::string> generation = ReadWholeFile(
       absl::StrCat(folder, "/generation_config.json"), kMaxFileBytes);
   if (absl::IsNotFound(generation.status())) generation = "";
   RETURN_IF_ERROR(generation.status());

@@ -150,7 +150,7 @@ absl::Status PlanMlpBlock(const DecoderPlan& plan, const LayerBounds& b,
 
 // The residual stream's ring: what squares, projections and the values
 // themselves need, instead of a whole word.
-void NarrowResidual(DecoderPlan& plan) {
+absl::Status NarrowResidual(DecoderPlan& plan) {
   int width = plan.residual_frac + plan.bounds.residual + 2;
   width =
       std::max({width, plan.final_norm.square_bits, EmbeddedWidth(plan) + 1});
@@ -161,11 +161,13 @@ void NarrowResidual(DecoderPlan& plan) {
                       // Updates are narrower (see AddSquares).
                       p.attention_out_ring, p.mlp_out_ring});
   }
-  plan.residual_width = std::min(width, kResidualWidth);
+  RETURN_IF_ERROR(CheckRing("the residual stream", width));
+  plan.residual_width = width;
   plan.final_norm.spec.width = plan.residual_width;
   for (DecoderLayerPlan& p : plan.layers) {
     p.attention_norm.spec.width = p.mlp_norm.spec.width = plan.residual_width;
   }
+  return absl::OkStatus();
 }
 
 absl::Status InLayer(size_t index, const absl::Status& status) {
@@ -585,28 +587,52 @@ absl::StatusOr<DecoderPlan> PlanDecoder(const ModelConfig& config,
       plan.final_norm,
       PlanRms(config.hidden_size, plan.residual_frac, config.norm_eps,
               bounds.final_norm, plan.logit_ring));
-  NarrowResidual(plan);
+  RETURN_IF_ERROR(NarrowResidual(plan));
   return plan;
+}
+
+DecoderTensors<MatrixSpec> DecoderEmbeddingSpecs(const DecoderPlan& plan,
+                                                 const ModelWeights* weights) {
+  DecoderTensors<MatrixSpec> out;
+  out.layers.resize(plan.layers.size());
+  out.embedding = EmbeddingSpec(plan, weights);
+  out.positions = PositionSpec(plan, weights);
+  return out;
+}
+
+DecoderTensors<MatrixSpec> DecoderLayerSpecs(const DecoderPlan& plan,
+                                             size_t index,
+                                             const LayerWeights* weights) {
+  DecoderTensors<MatrixSpec> out;
+  out.layers.resize(plan.layers.size());
+  out.layers[index] = LayerSpecs(plan, index, weights);
+  return out;
+}
+
+DecoderTensors<MatrixSpec> DecoderHeadSpecs(const DecoderPlan& plan,
+                                            const ModelWeights* weights) {
+  const ModelConfig& config = plan.config;
+  const size_t hidden = config.hidden_size, vocabulary = config.vocab_size;
+  const std::vector<float>* head =
+      weights ? &weights->head_or_embedding() : nullptr;
+  const Folding folding = {weights ? &weights->final_norm : nullptr, 1, false};
+  DecoderTensors<MatrixSpec> out;
+  out.layers.resize(plan.layers.size());
+  out.head = WeightSpec(head, hidden, vocabulary, folding);
+  out.head_bias = BiasSpec(HasLayerNorm(config), head, nullptr, hidden,
+                           vocabulary, kLogitFrac, folding);
+  return out;
 }
 
 DecoderTensors<MatrixSpec> DecoderSpecs(const DecoderPlan& plan,
                                         const ModelWeights* weights) {
-  const ModelConfig& config = plan.config;
-  const size_t hidden = config.hidden_size, vocabulary = config.vocab_size;
-  const bool layer_norm = HasLayerNorm(config);
-  DecoderTensors<MatrixSpec> out;
+  DecoderTensors<MatrixSpec> out = DecoderHeadSpecs(plan, weights);
   out.embedding = EmbeddingSpec(plan, weights);
   out.positions = PositionSpec(plan, weights);
   for (size_t i = 0; i < plan.layers.size(); ++i) {
-    out.layers.push_back(
-        LayerSpecs(plan, i, weights ? &weights->layers[i] : nullptr));
+    out.layers[i] =
+        LayerSpecs(plan, i, weights ? &weights->layers[i] : nullptr);
   }
-  const std::vector<float>* head =
-      weights ? &weights->head_or_embedding() : nullptr;
-  const Folding folding = {weights ? &weights->final_norm : nullptr, 1, false};
-  out.head = WeightSpec(head, hidden, vocabulary, folding);
-  out.head_bias = BiasSpec(layer_norm, head, nullptr, hidden, vocabulary,
-                           kLogitFrac, folding);
   return out;
 }
 

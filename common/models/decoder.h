@@ -130,6 +130,16 @@ using DecoderShares = RoleMatrices<DecoderMatrices>;
 // result; from null, their shapes alone.
 DecoderTensors<MatrixSpec> DecoderSpecs(const DecoderPlan& plan,
                                         const ModelWeights* weights);
+// The same in parts, for weights that come piece by piece (see weights.h): the
+// matrices in front of the layers, of one layer, and behind the layers. Those
+// of other parts have no outputs. A tied model's last part takes the embedding.
+DecoderTensors<MatrixSpec> DecoderEmbeddingSpecs(const DecoderPlan& plan,
+                                                 const ModelWeights* weights);
+DecoderTensors<MatrixSpec> DecoderLayerSpecs(const DecoderPlan& plan,
+                                             size_t index,
+                                             const LayerWeights* weights);
+DecoderTensors<MatrixSpec> DecoderHeadSpecs(const DecoderPlan& plan,
+                                            const ModelWeights* weights);
 // Encodes and shares a model under streams derived from `seed`.
 // Errors: as ShareMatrix.
 absl::StatusOr<DecoderShares> ShareDecoder(const DecoderPlan& plan,

@@ -606,7 +606,7 @@ absl::StatusOr<ModelWeights> LoadFolder(const std::string& folder) {
 }
 
 nlohmann::json Golden(const std::string& folder) {
-  const auto text = ReadSmallFile(folder + "/golden.json", 16 << 20);
+  const auto text = ReadWholeFile(folder + "/golden.json", 16 << 20);
   EXPECT_OK(text);
   const auto json = ParseJsonObject("golden.json", *text, 16);
   EXPECT_OK(json);

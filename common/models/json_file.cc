@@ -77,7 +77,7 @@ absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view source,
   return json;
 }
 
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path,
+absl::StatusOr<std::string> ReadWholeFile(const std::string& path,
                                           size_t max_bytes) {
   const auto fail = [&path](absl::string_view what) {
     const int error = errno;

@@ -21,7 +21,7 @@ absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view source,
 
 // The whole file. Errors: NOT_FOUND if there is none, INVALID_ARGUMENT if it
 // is no file or has more than `max_bytes`.
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path,
+absl::StatusOr<std::string> ReadWholeFile(const std::string& path,
                                           size_t max_bytes);
 
 // A string from a file in a message: quoted, escaped and cut to length.

@@ -55,12 +55,23 @@ PassCost Since(const CostEvaluator& ev, const Cost& before,
   return pass;
 }
 
-uint64_t WeightBytes(const DecoderMatrices& matrices) {
+template <typename Matrices>
+uint64_t WeightBytes(const Matrices& matrices) {
   uint64_t words = 0;
   matrices.ForEach([&](const std::string&, const StaticMatrix& m) {
     words += uint64_t{m.k} * m.n;
   });
   return words * sizeof(uint64_t);
+}
+
+uint64_t CacheEntries(const DecoderCache& cache) {
+  uint64_t entries = 0;
+  for (const DecoderCache::Sequence& sequence : cache.sequences) {
+    for (const DecoderCache::Layer& layer : sequence.layers) {
+      entries += layer.keys.size() + layer.values.size();
+    }
+  }
+  return entries;
 }
 
 }  // namespace
@@ -73,29 +84,50 @@ absl::StatusOr<PlanCost> CostOf(const DecoderPlan& plan, WeightMode mode,
   CostEvaluator ev(rounding);
   DecoderCache cache;
   PlanCost out;
-  const Cost header = ev.cost();
+  // The session's header comes with the first pass's inputs.
+  Cost header = ev.cost();
   auto pass = [&](size_t tokens) {
-    const Cost before = ev.cost();
+    const Cost before = Minus(ev.cost(), header);
     const Parts parts = ev.by_scope();
     ev.Output(DecoderForward(ev, plan, matrices, ev.Input({tokens}, width, 0),
                              cache));
     ev.Flush();
-    return Since(ev, before, parts);
+    PassCost cost = Since(ev, before, parts);
+    if (!cost.parts.empty()) {
+      cost.parts.front().second += std::exchange(header, Cost{});
+    }
+    return cost;
   };
   if (plan.context > 1) out.prefill = pass(plan.context - 1);
   out.per_token = pass(1);
   RETURN_IF_ERROR(ev.status());
-  for (int b = 0; b < 2; ++b) {
-    // The session's header goes with its first pass.
-    PassCost& first = plan.context > 1 ? out.prefill : out.per_token;
-    first.total.material_bytes[b] += header.material_bytes[b];
-  }
   out.dealer.weights = out.party.weights = WeightBytes(matrices);
   if (mode == WeightMode::kBlind) out.party.weights *= 2;
-  const uint64_t entries = uint64_t{2} * plan.context * plan.layers.size() *
-                           plan.config.num_kv_heads * plan.config.head_dim;
+  const uint64_t entries = CacheEntries(cache);
   out.dealer.kv_cache = entries * sizeof(uint64_t);
   out.party.kv_cache = 2 * entries * sizeof(uint64_t);
+  return out;
+}
+
+absl::StatusOr<PlanCost> CostOf(const EncoderPlan& plan, WeightMode mode,
+                                Rounding rounding) {
+  const EncoderMatrices matrices =
+      ShapesOnly<EncoderTensors>(EncoderSpecs(plan, nullptr), mode);
+  CostEvaluator ev(rounding);
+  // The session's header, which belongs to no part, stays in the total.
+  const std::array<size_t, 1> length = {plan.max_tokens};
+  const Wire tokens =
+      ev.Input({plan.max_tokens}, TokenWidth(plan.config.vocab_size), 0);
+  const EncoderOutput what = plan.config.labels.empty()
+                                 ? EncoderOutput::kHidden
+                                 : EncoderOutput::kLogits;
+  ev.Output(EncoderForward(ev, plan, matrices, tokens, nullptr, length, what));
+  ev.Flush();
+  RETURN_IF_ERROR(ev.status());
+  PlanCost out;
+  out.prefill = Since(ev, Cost{}, {});
+  out.dealer.weights = out.party.weights = WeightBytes(matrices);
+  if (mode == WeightMode::kBlind) out.party.weights *= 2;
   return out;
 }
 

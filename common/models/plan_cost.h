@@ -11,6 +11,7 @@
 #include "common/gates/evaluator.h"
 #include "common/gates/schema.h"
 #include "common/models/decoder.h"
+#include "common/models/encoder.h"
 
 namespace tacit {
 
@@ -28,13 +29,17 @@ struct RoleMemory {
 };
 
 struct PlanCost {
-  PassCost prefill;    // of all the context's positions but one, for a token
-  PassCost per_token;  // of the position that fills the context
+  // Of a decoder: all the context's positions but one, for a token; of an
+  // encoder: a text of max_tokens.
+  PassCost prefill;
+  PassCost per_token;  // of the position that fills the context; decoders
   RoleMemory dealer, party;
 };
 
 // Errors: the program's.
 absl::StatusOr<PlanCost> CostOf(const DecoderPlan& plan, WeightMode mode,
+                                Rounding rounding);
+absl::StatusOr<PlanCost> CostOf(const EncoderPlan& plan, WeightMode mode,
                                 Rounding rounding);
 
 }  // namespace tacit

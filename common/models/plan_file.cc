@@ -190,18 +190,63 @@ Json PlanJson(const DecoderPlan& plan) {
           {"logit_ring", plan.logit_ring}};
 }
 
-}  // namespace
+Json Of(const EncoderNormPlan& p) {
+  return {{"normed", p.normed},
+          {"norm", Of(p.norm)},
+          {"sum_width", p.sum_width},
+          {"stream", Of(p.stream)}};
+}
 
-std::string Describe(const DecoderPlan& plan) { return PlanJson(plan).dump(); }
+Json Of(const EncoderLayerPlan& p) {
+  return {{"q", Of(p.q)},
+          {"k", Of(p.k)},
+          {"v", Of(p.v)},
+          {"attention", Of(p.attention)},
+          {"attention_out_ring", p.attention_out_ring},
+          {"attention_norm", Of(p.attention_norm)},
+          {"gate", Of(p.gate)},
+          {"activation", Of(p.activation)},
+          {"mlp_out_ring", p.mlp_out_ring},
+          {"mlp_norm", Of(p.mlp_norm)}};
+}
 
-absl::StatusOr<PlanDigest> DigestOf(const DecoderPlan& plan) {
-  const std::string text = Describe(plan);
+Json PlanJson(const EncoderPlan& plan) {
+  Json layers = Json::array();
+  for (const EncoderLayerPlan& layer : plan.layers) layers.push_back(Of(layer));
+  return {{"format", kFormat},
+          {"config", Of(plan.config)},
+          {"max_tokens", plan.max_tokens},
+          {"embedding_frac", plan.embedding_frac},
+          {"bounds", Json::parse(ToJson(plan.bounds))},
+          {"embedding_bound", plan.embedding.entry_bound},
+          {"one_hot_words", plan.embedding.one_hot_words},
+          {"embedding_norm", Of(plan.embedding_norm)},
+          {"layers", layers},
+          {"hidden", Of(plan.hidden)},
+          {"pooler", Of(plan.pooler)},
+          {"tanh", Of(plan.tanh)},
+          {"logit_ring", plan.logit_ring}};
+}
+
+absl::StatusOr<PlanDigest> DigestOfText(const std::string& text) {
   ASSIGN_OR_RETURN(
       const std::string bytes,
       Sha256({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
   PlanDigest digest;
   std::memcpy(digest.data(), bytes.data(), digest.size());
   return digest;
+}
+
+}  // namespace
+
+std::string Describe(const DecoderPlan& plan) { return PlanJson(plan).dump(); }
+std::string Describe(const EncoderPlan& plan) { return PlanJson(plan).dump(); }
+
+absl::StatusOr<PlanDigest> DigestOf(const DecoderPlan& plan) {
+  return DigestOfText(Describe(plan));
+}
+absl::StatusOr<PlanDigest> DigestOf(const EncoderPlan& plan) {
+  return DigestOfText(Describe(plan));
 }
 
 std::string ToHex(const PlanDigest& digest) {
@@ -244,7 +289,7 @@ std::string ToJson(const PlanFile& file) {
 }
 
 absl::StatusOr<PlanFile> LoadPlanFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxPlanBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path, kMaxPlanBytes));
   return ParsePlanFile(text);
 }
 

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/gates/session.h"
 #include "common/models/decoder.h"
+#include "common/models/encoder.h"
 
 namespace tacit {
 
@@ -15,9 +16,11 @@ namespace tacit {
 // different descriptions, whatever the mathematical libraries that they were
 // made with.
 std::string Describe(const DecoderPlan& plan);
+std::string Describe(const EncoderPlan& plan);
 // SHA-256 of that. Sessions carry it, so that roles with different plans stop
 // before anything is used. INTERNAL if OpenSSL fails.
 absl::StatusOr<PlanDigest> DigestOf(const DecoderPlan& plan);
+absl::StatusOr<PlanDigest> DigestOf(const EncoderPlan& plan);
 std::string ToHex(const PlanDigest& digest);
 
 // What a plan follows from, given a model's configuration; kept beside it.

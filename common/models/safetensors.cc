@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/models/files.h"
 #include "common/models/json_file.h"
 #include "nlohmann/json.hpp"
 
@@ -591,7 +592,7 @@ struct Checkpoint::Impl {
 
   absl::Status OpenIndex(const std::string& path) {
     ASSIGN_OR_RETURN(const std::string text,
-                     ReadSmallFile(path, kMaxIndexBytes));
+                     ReadWholeFile(path, kMaxIndexBytes));
     ASSIGN_OR_RETURN(const nlohmann::json index,
                      ParseJsonObject(path, text, /*max_depth=*/8));
     const auto map = index.find("weight_map");
@@ -796,48 +797,57 @@ absl::Status Checkpoint::ReadFloat(absl::string_view name,
                    " has a NaN or an infinity at ", Place(bad, entry.shape)));
 }
 
-namespace {
-
-absl::Status WriteAll(int fd, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t done = write(fd, bytes.data(), bytes.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) {
-      return absl::InternalError(
-          absl::StrCat("cannot write: ", std::strerror(errno)));
-    }
-    bytes = bytes.subspan(static_cast<size_t>(done));
-  }
-  return absl::OkStatus();
+void Checkpoint::Release(absl::string_view name) const {
+  const absl::StatusOr<const Impl::Tensor*> tensor = impl_->Find(name);
+  if (!tensor.ok()) return;
+  impl_->files[(*tensor)->file].map.Release(impl_->Data(**tensor));
 }
 
-absl::Status CheckTensor(const TensorData& tensor) {
-  const int bits = DtypeBits(tensor.dtype);
-  const bool negative = std::any_of(tensor.shape.begin(), tensor.shape.end(),
+namespace {
+
+std::optional<uint64_t> SlotBytes(const TensorSlot& slot) {
+  const int bits = DtypeBits(slot.dtype);
+  const bool negative = std::any_of(slot.shape.begin(), slot.shape.end(),
                                     [](int64_t dim) { return dim < 0; });
-  const std::optional<uint64_t> bytes =
-      bits == 0 || negative ? std::nullopt : TensorBytes(bits, tensor.shape);
-  if (!bytes.has_value() || *bytes != tensor.data.size() ||
-      tensor.shape.size() > kMaxRank || tensor.name.size() > kMaxNameBytes ||
-      tensor.name.empty() || tensor.name == kMetadata) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "cannot write tensor ", Quoted(tensor.name), ", ", tensor.data.size(),
-        " bytes, as ", ToString(tensor.shape), " of ", Quoted(tensor.dtype)));
+  if (bits == 0 || negative) return std::nullopt;
+  return TensorBytes(bits, slot.shape);
+}
+
+absl::Status CheckSlot(const TensorSlot& slot) {
+  if (SlotBytes(slot).has_value() && slot.shape.size() <= kMaxRank &&
+      slot.name.size() <= kMaxNameBytes && !slot.name.empty() &&
+      slot.name != kMetadata) {
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("cannot write tensor ", Quoted(slot.name), " as ",
+                   ToString(slot.shape), " of ", Quoted(slot.dtype)));
+}
+
+absl::Status CheckSlots(std::span<const TensorSlot> slots) {
+  std::vector<absl::string_view> names;
+  for (const TensorSlot& slot : slots) {
+    RETURN_IF_ERROR(CheckSlot(slot));
+    names.emplace_back(slot.name);
+  }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor ", Quoted(*twice), " stands there twice"));
 }
 
 absl::StatusOr<std::string> HeaderText(
-    std::span<const TensorData* const> order,
+    std::span<const TensorSlot> slots,
     const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
   uint64_t offset = 0;
-  for (const TensorData* const tensor : order) {
-    const uint64_t end = offset + tensor->data.size();
-    header[tensor->name] = {{"dtype", tensor->dtype},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {offset, end}}};
+  for (const TensorSlot& slot : slots) {
+    const uint64_t end = offset + *SlotBytes(slot);
+    header[slot.name] = {{"dtype", slot.dtype},
+                         {"shape", slot.shape},
+                         {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text;
@@ -856,12 +866,132 @@ absl::StatusOr<std::string> HeaderText(
 
 }  // namespace
 
+SafetensorsWriter::SafetensorsWriter(std::string path,
+                                     std::vector<TensorSlot> slots,
+                                     Metadata metadata)
+    : path_(std::move(path)),
+      slots_(std::move(slots)),
+      metadata_(std::move(metadata)) {}
+
+SafetensorsWriter::~SafetensorsWriter() {
+  if (fd_ >= 0) close(fd_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+absl::StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(
+    const std::string& path, std::vector<TensorSlot> slots, Metadata metadata) {
+  RETURN_IF_ERROR(CheckSlots(slots));
+  std::unique_ptr<SafetensorsWriter> writer(
+      new SafetensorsWriter(path, std::move(slots), std::move(metadata)));
+  RETURN_IF_ERROR(writer->Open());
+  return writer;
+}
+
+absl::Status SafetensorsWriter::Open() {
+  ASSIGN_OR_RETURN(header_, HeaderText(slots_, metadata_));
+  std::string temporary = absl::StrCat(path_, ".XXXXXX");
+  fd_ = mkostemp(temporary.data(), O_CLOEXEC);  // 0600
+  if (fd_ < 0) return FileError(errno, path_, "create a file beside it");
+  temporary_ = std::move(temporary);
+  return WriteHeader();
+}
+
+absl::Status SafetensorsWriter::WriteHeader() {
+  if (lseek(fd_, 0, SEEK_SET) != 0) return FileError(errno, path_, "seek");
+  const uint64_t length = header_.size();
+  uint8_t prefix[kLengthBytes];
+  std::memcpy(prefix, &length, kLengthBytes);
+  RETURN_IF_ERROR(WriteAll(fd_, path_, prefix));
+  written_ = std::max(written_, kLengthBytes + length);
+  return WriteAll(fd_, path_,
+                  {reinterpret_cast<const uint8_t*>(header_.data()), length});
+}
+
+absl::Status SafetensorsWriter::EndTensor() const {
+  if (left_ == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path_, ": tensor ", Quoted(slots_[begun_ - 1].name),
+                   " lacks ", left_, " bytes"));
+}
+
+absl::Status SafetensorsWriter::Begin(absl::string_view name,
+                                      absl::string_view dtype) {
+  RETURN_IF_ERROR(EndTensor());
+  if (begun_ == slots_.size() || slots_[begun_].name != name) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path_, ": tensor ", Quoted(name), " begins where ",
+        begun_ == slots_.size() ? "none" : Quoted(slots_[begun_].name),
+        " does"));
+  }
+  TensorSlot slot = slots_[begun_];
+  slot.dtype = std::string(dtype);
+  RETURN_IF_ERROR(CheckSlot(slot));
+  if (DtypeBits(dtype) > DtypeBits(slots_[begun_].dtype)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": tensor ", Quoted(name), " as ", dtype,
+                     ", wider than ", slots_[begun_].dtype));
+  }
+  left_ = *SlotBytes(slot);
+  slots_[begun_++] = std::move(slot);
+  return absl::OkStatus();
+}
+
+absl::Status SafetensorsWriter::Write(std::span<const uint8_t> bytes) {
+  if (bytes.size() > left_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": ", bytes.size() - left_,
+                     " bytes more than the tensor's shape has"));
+  }
+  left_ -= bytes.size();
+  written_ += bytes.size();
+  return WriteAll(fd_, path_, bytes);
+}
+
+absl::Status SafetensorsWriter::SetMetadata(const std::string& key,
+                                            const std::string& value) {
+  const auto it = metadata_.find(key);
+  if (it == metadata_.end() || it->second.size() != value.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no room for metadata ", Quoted(key)));
+  }
+  it->second = value;
+  return absl::OkStatus();
+}
+
+absl::Status SafetensorsWriter::Finish() {
+  RETURN_IF_ERROR(EndTensor());
+  if (begun_ != slots_.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": ", begun_, " of ", slots_.size(), " tensors"));
+  }
+  ASSIGN_OR_RETURN(std::string header, HeaderText(slots_, metadata_));
+  if (header != header_) {
+    // Offsets have become smaller; names of dtypes may have become longer.
+    if (header.size() > header_.size()) {
+      return absl::InternalError(absl::StrCat(path_, ": the header has grown"));
+    }
+    header.resize(header_.size(), ' ');
+    header_ = std::move(header);
+    RETURN_IF_ERROR(WriteHeader());
+  }
+  if (fsync(fd_) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
+    return FileError(errno, path_, "store");
+  }
+  temporary_.clear();
+  return absl::OkStatus();
+}
+
 absl::Status WriteSafetensors(
     const std::string& path, std::span<const TensorData> tensors,
     const std::map<std::string, std::string>& metadata) {
   std::vector<const TensorData*> order;
   for (const TensorData& tensor : tensors) {
-    RETURN_IF_ERROR(CheckTensor(tensor));
+    const TensorSlot slot = {tensor.name, tensor.dtype, tensor.shape};
+    if (!CheckSlot(slot).ok() || SlotBytes(slot) != tensor.data.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "cannot write tensor ", Quoted(tensor.name), ", ", tensor.data.size(),
+          " bytes, as ", ToString(tensor.shape), " of ", Quoted(tensor.dtype)));
+    }
     order.push_back(&tensor);
   }
   // Wide elements first: each tensor then begins at a multiple of its element.
@@ -869,42 +999,17 @@ absl::Status WriteSafetensors(
     const int a_bits = DtypeBits(a->dtype), b_bits = DtypeBits(b->dtype);
     return a_bits != b_bits ? a_bits > b_bits : a->name < b->name;
   });
-  std::vector<absl::string_view> names;
+  std::vector<TensorSlot> slots;
   for (const TensorData* const tensor : order) {
-    names.emplace_back(tensor->name);
+    slots.push_back({tensor->name, tensor->dtype, tensor->shape});
   }
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensor ", Quoted(*twice), " stands there twice"));
-  }
-  ASSIGN_OR_RETURN(const std::string text, HeaderText(order, metadata));
-
-  std::string temporary = absl::StrCat(path, ".XXXXXX");
-  const int fd = mkostemp(temporary.data(), O_CLOEXEC);  // 0600
-  if (fd < 0) {
-    return absl::InternalError(absl::StrCat(
-        path, ": cannot create a file beside it: ", std::strerror(errno)));
-  }
-  absl::Cleanup remove = [&temporary] { unlink(temporary.c_str()); };
-  absl::Cleanup close_fd = [fd] { close(fd); };
-  const uint64_t length = text.size();
-  uint8_t prefix[kLengthBytes];
-  std::memcpy(prefix, &length, kLengthBytes);
-  RETURN_IF_ERROR(InFile(path, WriteAll(fd, prefix)));
-  RETURN_IF_ERROR(InFile(
-      path,
-      WriteAll(fd, {reinterpret_cast<const uint8_t*>(text.data()), length})));
+  ASSIGN_OR_RETURN(const std::unique_ptr<SafetensorsWriter> writer,
+                   SafetensorsWriter::Create(path, std::move(slots), metadata));
   for (const TensorData* const tensor : order) {
-    RETURN_IF_ERROR(InFile(path, WriteAll(fd, tensor->data)));
+    RETURN_IF_ERROR(writer->Begin(tensor->name, tensor->dtype));
+    RETURN_IF_ERROR(writer->Write(tensor->data));
   }
-  if (fsync(fd) != 0 || rename(temporary.c_str(), path.c_str()) != 0) {
-    return absl::InternalError(
-        absl::StrCat(path, ": cannot store: ", std::strerror(errno)));
-  }
-  std::move(remove).Cancel();
-  return absl::OkStatus();
+  return writer->Finish();
 }
 
 }  // namespace tacit

@@ -73,6 +73,10 @@ class Checkpoint {
       absl::string_view name, absl::string_view dtype,
       std::span<const int64_t> shape) const;
 
+  // Gives the memory of a tensor's pages back; they are read again when needed.
+  // ReadFloat does so by itself.
+  void Release(absl::string_view name) const;
+
  private:
   struct Impl;
   explicit Checkpoint(std::unique_ptr<const Impl> impl);
@@ -97,10 +101,61 @@ inline std::span<const uint8_t> AsBytes(std::span<const float> values) {
 // or the new one, never a part. The bytes depend on the arguments only; tensors
 // are put in order of alignment, then name.
 // Errors: INVALID_ARGUMENT for a dtype, shape or size that do not fit together
-//   and for a name twice; INTERNAL if the file system refuses.
+//   and for a name twice; RESOURCE_EXHAUSTED if the disk is full,
+//   PERMISSION_DENIED, or INTERNAL if the file system refuses otherwise.
 absl::Status WriteSafetensors(
     const std::string& path, std::span<const TensorData> tensors,
     const std::map<std::string, std::string>& metadata = {});
+
+// A tensor to come.
+struct TensorSlot {
+  std::string name;
+  std::string dtype;  // the widest that it may turn out to have
+  TensorShape shape;
+};
+
+// The same piece by piece: no more needs to be in memory than a piece. A file
+// that was not finished leaves nothing behind.
+class SafetensorsWriter {
+ public:
+  using Metadata = std::map<std::string, std::string>;
+
+  // Errors: WriteSafetensors', here and below.
+  static absl::StatusOr<std::unique_ptr<SafetensorsWriter>> Create(
+      const std::string& path, std::vector<TensorSlot> slots,
+      Metadata metadata = {});
+  SafetensorsWriter(const SafetensorsWriter&) = delete;
+  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+  ~SafetensorsWriter();
+
+  // Begins the next tensor: in the order of the slots, none left out.
+  absl::Status Begin(absl::string_view name, absl::string_view dtype);
+  // The next bytes of its data.
+  absl::Status Write(std::span<const uint8_t> bytes);
+  // Replaces a value by one of the same length.
+  absl::Status SetMetadata(const std::string& key, const std::string& value);
+  // All tensors are complete: the file appears at its path.
+  absl::Status Finish();
+
+  uint64_t bytes() const { return written_; }  // so far, header included
+
+ private:
+  SafetensorsWriter(std::string path, std::vector<TensorSlot> slots,
+                    Metadata metadata);
+  absl::Status Open();
+  absl::Status WriteHeader();
+  absl::Status EndTensor() const;
+
+  const std::string path_;
+  std::string temporary_;
+  int fd_ = -1;
+  std::vector<TensorSlot> slots_;
+  Metadata metadata_;
+  std::string header_;  // as written
+  size_t begun_ = 0;    // tensors
+  uint64_t left_ = 0;   // bytes that the current one lacks
+  uint64_t written_ = 0;
+};
 
 }  // namespace tacit
 

@@ -145,7 +145,7 @@ TEST_F(SafetensorsTest, WritesForItsOwnerOnlyAndTheSameBytesEachTime) {
   struct stat info;
   ASSERT_EQ(stat(first.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600);
-  EXPECT_EQ(*ReadSmallFile(first, 1000), *ReadSmallFile(second, 1000));
+  EXPECT_EQ(*ReadWholeFile(first, 1000), *ReadWholeFile(second, 1000));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2)
       << "a temporary file is left";
 }
@@ -171,6 +171,55 @@ TEST_F(SafetensorsTest, RefusesToWriteWhatDoesNotFitTogether) {
   EXPECT_THAT(WriteSafetensors(Path("no/such/folder"), {}),
               StatusIs(absl::StatusCode::kInternal, "cannot create"));
   EXPECT_FALSE(fs::exists(Path("x.safetensors")));
+}
+
+TEST_F(SafetensorsTest, WritesPieceByPieceInANarrowerDtypeThanExpected) {
+  const std::string path = Path("x.safetensors");
+  auto writer = SafetensorsWriter::Create(
+      path, {{"b", "I64", {3}}, {"a", "I64", {0, 2}}, {"c", "I64", {1}}},
+      {{"key", "0000"}});
+  ASSERT_OK(writer);
+  const std::vector<uint8_t> bytes = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const std::span<const uint8_t> all(bytes);
+  ASSERT_OK((*writer)->Begin("b", "I32"));
+  ASSERT_OK((*writer)->Write(all.first(5)));
+  ASSERT_OK((*writer)->Write(all.subspan(5)));
+  ASSERT_OK((*writer)->Begin("a", "I64"));
+  ASSERT_OK((*writer)->Begin("c", "I64"));
+  ASSERT_OK((*writer)->Write(all.first(8)));
+  ASSERT_OK((*writer)->SetMetadata("key", "1234"));
+  EXPECT_FALSE(fs::exists(path));
+  ASSERT_OK((*writer)->Finish());
+  EXPECT_EQ(fs::file_size(path), (*writer)->bytes());
+  const auto read = Checkpoint::Open(path);
+  ASSERT_OK(read);
+  EXPECT_THAT(read->names(), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(read->metadata(), ElementsAre(Pair("key", "1234")));
+  const auto b = read->Bytes("b", "I32", TensorShape{3});
+  ASSERT_OK(b);
+  EXPECT_TRUE(std::equal(b->begin(), b->end(), bytes.begin(), bytes.end()));
+  read->Release("b");
+  EXPECT_EQ((*b)[11], 12) << "read again";
+}
+
+TEST_F(SafetensorsTest, PiecesMustFitTheSlots) {
+  const std::vector<TensorSlot> slots = {{"a", "I32", {2}}, {"b", "I32", {1}}};
+  const std::vector<uint8_t> bytes(9);
+  auto made = SafetensorsWriter::Create(Path("x.safetensors"), slots);
+  ASSERT_OK(made);
+  SafetensorsWriter& writer = **made;
+  EXPECT_THAT(writer.Begin("b", "I32"), StatusIs(kInvalid, "where \"a\" does"));
+  EXPECT_THAT(writer.Begin("a", "I64"), StatusIs(kInvalid, "wider than I32"));
+  EXPECT_THAT(writer.Begin("a", "I33"), StatusIs(kInvalid, ""));
+  ASSERT_OK(writer.Begin("a", "I32"));
+  EXPECT_THAT(writer.Write(bytes), StatusIs(kInvalid, "1 bytes more"));
+  ASSERT_OK(writer.Write(std::span(bytes).first(7)));
+  EXPECT_THAT(writer.Begin("b", "I32"), StatusIs(kInvalid, "lacks 1 bytes"));
+  ASSERT_OK(writer.Write(std::span(bytes).first(1)));
+  EXPECT_THAT(writer.Finish(), StatusIs(kInvalid, "1 of 2 tensors"));
+  EXPECT_THAT(writer.SetMetadata("k", "v"), StatusIs(kInvalid, "no room"));
+  made->reset();
+  EXPECT_TRUE(fs::is_empty(folder_)) << "an unfinished file is left";
 }
 
 TEST_F(SafetensorsTest, ConvertsF16Exactly) {
@@ -488,7 +537,7 @@ TEST_F(SafetensorsTest, SizesMustFitShapes) {
 
 TEST_F(SafetensorsTest, EveryTruncationIsRejected) {
   const std::string whole =
-      *ReadSmallFile(WriteFloats("x.safetensors", {1, 2, 3, 4}), 1000);
+      *ReadWholeFile(WriteFloats("x.safetensors", {1, 2, 3, 4}), 1000);
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_THAT(
         Checkpoint::Open(Write("cut.safetensors", whole.substr(0, size))),
@@ -499,7 +548,7 @@ TEST_F(SafetensorsTest, EveryTruncationIsRejected) {
 
 TEST_F(SafetensorsTest, RandomDamageNeverCrashes) {
   const std::string whole =
-      *ReadSmallFile(WriteFloats("x.safetensors", {1, 2, 3, 4}), 1000);
+      *ReadWholeFile(WriteFloats("x.safetensors", {1, 2, 3, 4}), 1000);
   std::mt19937 rng(7);
   for (int i = 0; i < 1000; ++i) {
     std::string bytes = whole;

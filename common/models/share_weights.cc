@@ -18,10 +18,18 @@ StaticMatrix MatrixSpec::ShapeOnly(WeightMode mode) const {
   return out;
 }
 
-absl::StatusOr<StaticMatrixShares> ShareMatrix(const MatrixSpec& spec,
-                                               const std::string& name,
-                                               WeightMode mode,
-                                               const Seed& seed) {
+absl::StatusOr<WeightSeeds> WeightSeeds::Derive(const Seed& parent) {
+  ASSIGN_OR_RETURN(const Seed stream0, DeriveSeed(parent, "weights/0"));
+  ASSIGN_OR_RETURN(const Seed stream1, DeriveSeed(parent, "weights/1"));
+  return WeightSeeds{{stream0, stream1}};
+}
+
+absl::StatusOr<Seed> MatrixSeed(const Seed& stream, const std::string& name) {
+  return DeriveSeed(stream, absl::StrCat("matrix/", name));
+}
+
+absl::StatusOr<Words> EncodeMatrix(const MatrixSpec& spec,
+                                   const std::string& name) {
   Words values(spec.inputs * spec.outputs);
   std::vector<double> row(spec.columns());
   for (size_t r = 0; r < spec.rows(); ++r) {
@@ -35,10 +43,16 @@ absl::StatusOr<StaticMatrixShares> ShareMatrix(const MatrixSpec& spec,
       values[r * row.size() + c] = static_cast<uint64_t>(std::llround(scaled));
     }
   }
-  ASSIGN_OR_RETURN(const Seed stream0,
-                   DeriveSeed(seed, absl::StrCat("weights/0/", name)));
-  ASSIGN_OR_RETURN(const Seed stream1,
-                   DeriveSeed(seed, absl::StrCat("weights/1/", name)));
+  return values;
+}
+
+absl::StatusOr<StaticMatrixShares> ShareMatrix(const MatrixSpec& spec,
+                                               const std::string& name,
+                                               WeightMode mode,
+                                               const WeightSeeds& seeds) {
+  ASSIGN_OR_RETURN(Words values, EncodeMatrix(spec, name));
+  ASSIGN_OR_RETURN(const Seed stream0, MatrixSeed(seeds.stream[0], name));
+  ASSIGN_OR_RETURN(const Seed stream1, MatrixSeed(seeds.stream[1], name));
   return ShareStaticMatrix(std::move(values), spec.inputs, spec.outputs,
                            spec.frac, spec.layout, mode, Prg(stream0),
                            Prg(stream1));

@@ -35,14 +35,29 @@ struct MatrixSpec {
   StaticMatrix ShapeOnly(WeightMode mode) const;
 };
 
-// Encodes and shares one matrix under streams of its own, derived from `seed`
-// and `name`.
+// The seeds behind the parts of all matrices. Dealer-held: W_0 comes from
+// stream[0]; stream[1] is not used. Blind: r_W is the sum of both streams, of
+// which party b holds stream[b] only.
+struct WeightSeeds {
+  Seed stream[2];
+
+  static absl::StatusOr<WeightSeeds> Derive(const Seed& parent);
+};
+// The seed of one matrix's stream.
+absl::StatusOr<Seed> MatrixSeed(const Seed& stream, const std::string& name);
+
+// The matrix in fixed point, as it is stored.
 // Errors: INVALID_ARGUMENT, naming the matrix, if an entry is no number or
-//   2^40 units or more; INTERNAL from key derivation.
+//   2^40 units or more.
+absl::StatusOr<Words> EncodeMatrix(const MatrixSpec& spec,
+                                   const std::string& name);
+
+// Encodes and shares one matrix under streams of its own.
+// Errors: EncodeMatrix's; INTERNAL from key derivation.
 absl::StatusOr<StaticMatrixShares> ShareMatrix(const MatrixSpec& spec,
                                                const std::string& name,
                                                WeightMode mode,
-                                               const Seed& seed);
+                                               const WeightSeeds& seeds);
 
 // What all roles of one process hold; index with Pick.
 template <typename Matrices>
@@ -63,6 +78,8 @@ const Matrices& Pick(const Evaluator& ev,
 template <template <typename> class Tensors>
 absl::StatusOr<RoleMatrices<Tensors<StaticMatrix>>> ShareMatrices(
     const Tensors<MatrixSpec>& specs, WeightMode mode, const Seed& seed) {
+  const absl::StatusOr<WeightSeeds> seeds = WeightSeeds::Derive(seed);
+  if (!seeds.ok()) return seeds.status();
   RoleMatrices<Tensors<StaticMatrix>> out;
   std::vector<StaticMatrix*> to[4];
   Tensors<StaticMatrix>* const roles[4] = {&out.dealer, &out.party[0],
@@ -79,7 +96,7 @@ absl::StatusOr<RoleMatrices<Tensors<StaticMatrix>>> ShareMatrices(
     const size_t i = index++;
     if (!status.ok() || spec.outputs == 0) return;
     absl::StatusOr<StaticMatrixShares> shares =
-        ShareMatrix(spec, name, mode, seed);
+        ShareMatrix(spec, name, mode, *seeds);
     if (!shares.ok()) {
       status = shares.status();
       return;

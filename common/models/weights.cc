@@ -80,12 +80,25 @@ class Reader {
   const std::string prefix_;
 };
 
-// The base model's tensors have `prefix`, unless it was saved by itself: then
-// `embedding` is there without.
-Reader BaseModel(const Checkpoint& checkpoint, absl::string_view prefix,
-                 absl::string_view embedding) {
-  const bool bare = checkpoint.Has(embedding);
-  return Reader(checkpoint, bare ? "" : std::string(prefix));
+struct BaseNames {
+  absl::string_view prefix, embedding, layers;
+};
+BaseNames BaseNamesOf(const ModelConfig& config) {
+  if (config.is_bert()) {
+    return {"bert.", "embeddings.word_embeddings.weight", "encoder.layer."};
+  }
+  if (config.architecture == Architecture::kGpt2) {
+    return {"transformer.", "wte.weight", "h."};
+  }
+  return {"model.", "embed_tokens.weight", "layers."};
+}
+
+// The base model's tensors have the prefix, unless it was saved by itself: then
+// the embedding is there without.
+Reader BaseModel(const ModelConfig& config, const Checkpoint& checkpoint) {
+  const BaseNames names = BaseNamesOf(config);
+  const bool bare = checkpoint.Has(names.embedding);
+  return Reader(checkpoint, bare ? "" : std::string(names.prefix));
 }
 
 absl::Status LoadHead(const ModelConfig& config, const Checkpoint& checkpoint,
@@ -120,21 +133,6 @@ absl::Status LoadLlamaLayer(const ModelConfig& config, const Reader& layer,
                       &out->down);
 }
 
-absl::Status LoadLlama(const ModelConfig& config, const Checkpoint& checkpoint,
-                       ModelWeights* out) {
-  const Reader model = BaseModel(checkpoint, "model.", "embed_tokens.weight");
-  RETURN_IF_ERROR(model.Tensor("embed_tokens.weight",
-                               {config.vocab_size, config.hidden_size},
-                               &out->embedding));
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    RETURN_IF_ERROR(LoadLlamaLayer(config,
-                                   model.At(absl::StrCat("layers.", i, ".")),
-                                   &out->layers.emplace_back()));
-  }
-  RETURN_IF_ERROR(model.RmsNorm("norm", config.hidden_size, &out->final_norm));
-  return LoadHead(config, checkpoint, out);
-}
-
 // Part `part` of three of a layer's outputs.
 LinearWeights Third(const LinearWeights& fused, int part) {
   const auto cut = [part](const Floats& all) {
@@ -157,22 +155,6 @@ absl::Status LoadGpt2Layer(const ModelConfig& config, const Reader& layer,
   RETURN_IF_ERROR(layer.Conv1D("attn.c_proj", hidden, hidden, &out->o));
   RETURN_IF_ERROR(layer.Conv1D("mlp.c_fc", mlp, hidden, &out->gate));
   return layer.Conv1D("mlp.c_proj", hidden, mlp, &out->down);
-}
-
-absl::Status LoadGpt2(const ModelConfig& config, const Checkpoint& checkpoint,
-                      ModelWeights* out) {
-  const int64_t hidden = config.hidden_size;
-  const Reader model = BaseModel(checkpoint, "transformer.", "wte.weight");
-  RETURN_IF_ERROR(
-      model.Tensor("wte.weight", {config.vocab_size, hidden}, &out->embedding));
-  RETURN_IF_ERROR(model.Tensor("wpe.weight", {config.max_positions, hidden},
-                               &out->positions));
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    RETURN_IF_ERROR(LoadGpt2Layer(config, model.At(absl::StrCat("h.", i, ".")),
-                                  &out->layers.emplace_back()));
-  }
-  RETURN_IF_ERROR(model.LayerNorm("ln_f", hidden, &out->final_norm));
-  return LoadHead(config, checkpoint, out);
 }
 
 absl::Status LoadBertLayer(const ModelConfig& config, const Reader& layer,
@@ -210,11 +192,9 @@ absl::Status LoadBertHeads(const ModelConfig& config,
               true, &out->classifier);
 }
 
-absl::Status LoadBert(const ModelConfig& config, const Checkpoint& checkpoint,
-                      ModelWeights* out) {
+absl::Status LoadBertEmbeddings(const ModelConfig& config, const Reader& model,
+                                ModelWeights* out) {
   const int64_t hidden = config.hidden_size;
-  const Reader model =
-      BaseModel(checkpoint, "bert.", "embeddings.word_embeddings.weight");
   const Reader embeddings = model.At("embeddings.");
   RETURN_IF_ERROR(embeddings.Tensor(
       "word_embeddings.weight", {config.vocab_size, hidden}, &out->embedding));
@@ -224,14 +204,43 @@ absl::Status LoadBert(const ModelConfig& config, const Checkpoint& checkpoint,
   RETURN_IF_ERROR(embeddings.Tensor("token_type_embeddings.weight",
                                     {config.type_vocab_size, hidden},
                                     &out->token_types));
-  RETURN_IF_ERROR(
-      embeddings.LayerNorm("LayerNorm", hidden, &out->embedding_norm));
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    RETURN_IF_ERROR(
-        LoadBertLayer(config, model.At(absl::StrCat("encoder.layer.", i, ".")),
-                      &out->layers.emplace_back()));
+  return embeddings.LayerNorm("LayerNorm", hidden, &out->embedding_norm);
+}
+
+// Fill the fields of one piece.
+absl::Status AddEmbeddings(const ModelConfig& config,
+                           const Checkpoint& checkpoint, ModelWeights* out) {
+  const Reader model = BaseModel(config, checkpoint);
+  if (config.is_bert()) return LoadBertEmbeddings(config, model, out);
+  RETURN_IF_ERROR(model.Tensor(BaseNamesOf(config).embedding,
+                               {config.vocab_size, config.hidden_size},
+                               &out->embedding));
+  if (config.uses_rope()) return absl::OkStatus();
+  return model.Tensor("wpe.weight", {config.max_positions, config.hidden_size},
+                      &out->positions);
+}
+
+absl::Status AddLayer(const ModelConfig& config, const Checkpoint& checkpoint,
+                      int64_t index, LayerWeights* out) {
+  const Reader layer =
+      BaseModel(config, checkpoint)
+          .At(absl::StrCat(BaseNamesOf(config).layers, index, "."));
+  if (config.is_bert()) return LoadBertLayer(config, layer, out);
+  if (config.architecture == Architecture::kGpt2) {
+    return LoadGpt2Layer(config, layer, out);
   }
-  return LoadBertHeads(config, checkpoint, model, out);
+  return LoadLlamaLayer(config, layer, out);
+}
+
+absl::Status AddHead(const ModelConfig& config, const Checkpoint& checkpoint,
+                     ModelWeights* out) {
+  const Reader model = BaseModel(config, checkpoint);
+  if (config.is_bert()) return LoadBertHeads(config, checkpoint, model, out);
+  RETURN_IF_ERROR(
+      config.architecture == Architecture::kGpt2
+          ? model.LayerNorm("ln_f", config.hidden_size, &out->final_norm)
+          : model.RmsNorm("norm", config.hidden_size, &out->final_norm));
+  return LoadHead(config, checkpoint, out);
 }
 
 }  // namespace
@@ -240,13 +249,40 @@ absl::StatusOr<ModelWeights> LoadModelWeights(const ModelConfig& config,
                                               const Checkpoint& checkpoint) {
   ModelWeights out;
   out.config = config;
-  if (config.is_bert()) {
-    RETURN_IF_ERROR(LoadBert(config, checkpoint, &out));
-  } else if (config.architecture == Architecture::kGpt2) {
-    RETURN_IF_ERROR(LoadGpt2(config, checkpoint, &out));
-  } else {
-    RETURN_IF_ERROR(LoadLlama(config, checkpoint, &out));
+  RETURN_IF_ERROR(AddEmbeddings(config, checkpoint, &out));
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    RETURN_IF_ERROR(
+        AddLayer(config, checkpoint, i, &out.layers.emplace_back()));
   }
+  RETURN_IF_ERROR(AddHead(config, checkpoint, &out));
+  return out;
+}
+
+absl::StatusOr<ModelWeights> LoadEmbeddingWeights(
+    const ModelConfig& config, const Checkpoint& checkpoint) {
+  ModelWeights out;
+  out.config = config;
+  RETURN_IF_ERROR(AddEmbeddings(config, checkpoint, &out));
+  return out;
+}
+
+absl::StatusOr<LayerWeights> LoadLayerWeights(const ModelConfig& config,
+                                              const Checkpoint& checkpoint,
+                                              int64_t index) {
+  if (index < 0 || index >= config.num_layers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer ", index, " of a model with ", config.num_layers));
+  }
+  LayerWeights out;
+  RETURN_IF_ERROR(AddLayer(config, checkpoint, index, &out));
+  return out;
+}
+
+absl::StatusOr<ModelWeights> LoadHeadWeights(const ModelConfig& config,
+                                             const Checkpoint& checkpoint) {
+  ModelWeights out;
+  out.config = config;
+  RETURN_IF_ERROR(AddHead(config, checkpoint, &out));
   return out;
 }
 

@@ -60,6 +60,18 @@ struct ModelWeights {
 absl::StatusOr<ModelWeights> LoadModelWeights(const ModelConfig& config,
                                               const Checkpoint& checkpoint);
 
+// The same piece by piece, for models larger than memory: what is in front of
+// the layers, one layer, and what is behind them; fields of other pieces stay
+// empty, so head_or_embedding() means nothing for a tied model's.
+// INVALID_ARGUMENT also for a layer that the model does not have.
+absl::StatusOr<ModelWeights> LoadEmbeddingWeights(const ModelConfig& config,
+                                                  const Checkpoint& checkpoint);
+absl::StatusOr<LayerWeights> LoadLayerWeights(const ModelConfig& config,
+                                              const Checkpoint& checkpoint,
+                                              int64_t index);
+absl::StatusOr<ModelWeights> LoadHeadWeights(const ModelConfig& config,
+                                             const Checkpoint& checkpoint);
+
 }  // namespace tacit
 
 #endif  // TACIT_COMMON_MODELS_WEIGHTS_H_

@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/base/status_matchers.h"
+#include "common/models/checkpoint_testing.h"
 #include "common/models/testing.h"
 #include "gtest/gtest.h"
 
@@ -17,138 +19,6 @@ namespace tacit {
 namespace {
 
 namespace fs = std::filesystem;
-
-using Floats = std::vector<float>;
-struct Tensor {
-  TensorShape shape;
-  Floats values;
-};
-using Tensors = std::map<std::string, Tensor>;
-
-// --- The names that transformers gives to tensors ---------------------------
-
-void PutLinear(Tensors& out, const std::string& name,
-               const LinearWeights& linear, int64_t outputs) {
-  out[name + ".weight"] = {
-      {outputs, static_cast<int64_t>(linear.weight.size()) / outputs},
-      linear.weight};
-  if (!linear.bias.empty()) out[name + ".bias"] = {{outputs}, linear.bias};
-}
-
-void PutNorm(Tensors& out, const std::string& name, const NormWeights& norm,
-             bool old_names = false) {
-  const auto hidden = static_cast<int64_t>(norm.gain.size());
-  out[name + (old_names ? ".gamma" : ".weight")] = {{hidden}, norm.gain};
-  if (!norm.bias.empty()) {
-    out[name + (old_names ? ".beta" : ".bias")] = {{hidden}, norm.bias};
-  }
-}
-
-Tensors LlamaTensors(const ModelWeights& w, const std::string& prefix) {
-  const ModelConfig& c = w.config;
-  const int64_t hidden = c.hidden_size, mlp = c.intermediate_size;
-  const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
-  Tensors out;
-  out[prefix + "embed_tokens.weight"] = {{c.vocab_size, hidden}, w.embedding};
-  for (size_t i = 0; i < w.layers.size(); ++i) {
-    const LayerWeights& l = w.layers[i];
-    const std::string name = absl::StrCat(prefix, "layers.", i, ".");
-    PutNorm(out, name + "input_layernorm", l.attention_norm);
-    PutNorm(out, name + "post_attention_layernorm", l.mlp_norm);
-    PutLinear(out, name + "self_attn.q_proj", l.q, q);
-    PutLinear(out, name + "self_attn.k_proj", l.k, kv);
-    PutLinear(out, name + "self_attn.v_proj", l.v, kv);
-    PutLinear(out, name + "self_attn.o_proj", l.o, hidden);
-    PutLinear(out, name + "mlp.gate_proj", l.gate, mlp);
-    PutLinear(out, name + "mlp.up_proj", l.up, mlp);
-    PutLinear(out, name + "mlp.down_proj", l.down, hidden);
-  }
-  PutNorm(out, prefix + "norm", w.final_norm);
-  if (!w.head.empty()) {
-    out["lm_head.weight"] = {{c.vocab_size, hidden}, w.head};
-  }
-  return out;
-}
-
-// Layers side by side, [inputs, outputs].
-void PutConv1D(Tensors& out, const std::string& name,
-               const std::vector<const LinearWeights*>& layers,
-               int64_t inputs) {
-  Floats weight, bias;
-  for (int64_t i = 0; i < inputs; ++i) {
-    for (const LinearWeights* layer : layers) {
-      for (size_t o = 0; o < layer->bias.size(); ++o) {
-        weight.push_back(layer->weight[o * inputs + i]);
-      }
-    }
-  }
-  for (const LinearWeights* layer : layers) {
-    bias.insert(bias.end(), layer->bias.begin(), layer->bias.end());
-  }
-  const auto outputs = static_cast<int64_t>(bias.size());
-  out[name + ".weight"] = {{inputs, outputs}, weight};
-  out[name + ".bias"] = {{outputs}, bias};
-}
-
-Tensors Gpt2Tensors(const ModelWeights& w, const std::string& prefix) {
-  const ModelConfig& c = w.config;
-  const int64_t hidden = c.hidden_size;
-  Tensors out;
-  out[prefix + "wte.weight"] = {{c.vocab_size, hidden}, w.embedding};
-  out[prefix + "wpe.weight"] = {{c.max_positions, hidden}, w.positions};
-  for (size_t i = 0; i < w.layers.size(); ++i) {
-    const LayerWeights& l = w.layers[i];
-    const std::string name = absl::StrCat(prefix, "h.", i, ".");
-    PutNorm(out, name + "ln_1", l.attention_norm);
-    PutNorm(out, name + "ln_2", l.mlp_norm);
-    PutConv1D(out, name + "attn.c_attn", {&l.q, &l.k, &l.v}, hidden);
-    PutConv1D(out, name + "attn.c_proj", {&l.o}, hidden);
-    PutConv1D(out, name + "mlp.c_fc", {&l.gate}, hidden);
-    PutConv1D(out, name + "mlp.c_proj", {&l.down}, c.intermediate_size);
-    out[name + "attn.bias"] = {{1, 1, 2, 2}, {1, 0, 1, 1}};  // older files
-  }
-  PutNorm(out, prefix + "ln_f", w.final_norm);
-  if (!w.head.empty()) {
-    out["lm_head.weight"] = {{c.vocab_size, hidden}, w.head};
-  }
-  return out;
-}
-
-Tensors BertTensors(const ModelWeights& w, const std::string& prefix,
-                    bool old_names) {
-  const ModelConfig& c = w.config;
-  const int64_t hidden = c.hidden_size, mlp = c.intermediate_size;
-  const std::string embeddings = prefix + "embeddings.";
-  Tensors out;
-  out[embeddings + "word_embeddings.weight"] = {{c.vocab_size, hidden},
-                                                w.embedding};
-  out[embeddings + "position_embeddings.weight"] = {{c.max_positions, hidden},
-                                                    w.positions};
-  out[embeddings + "token_type_embeddings.weight"] = {
-      {c.type_vocab_size, hidden}, w.token_types};
-  PutNorm(out, embeddings + "LayerNorm", w.embedding_norm, old_names);
-  for (size_t i = 0; i < w.layers.size(); ++i) {
-    const LayerWeights& l = w.layers[i];
-    const std::string name = absl::StrCat(prefix, "encoder.layer.", i, ".");
-    PutLinear(out, name + "attention.self.query", l.q, hidden);
-    PutLinear(out, name + "attention.self.key", l.k, hidden);
-    PutLinear(out, name + "attention.self.value", l.v, hidden);
-    PutLinear(out, name + "attention.output.dense", l.o, hidden);
-    PutNorm(out, name + "attention.output.LayerNorm", l.attention_norm,
-            old_names);
-    PutLinear(out, name + "intermediate.dense", l.gate, mlp);
-    PutLinear(out, name + "output.dense", l.down, hidden);
-    PutNorm(out, name + "output.LayerNorm", l.mlp_norm, old_names);
-  }
-  if (!w.pooler.weight.empty()) {
-    PutLinear(out, prefix + "pooler.dense", w.pooler, hidden);
-  }
-  if (!w.classifier.weight.empty()) {
-    PutLinear(out, "classifier", w.classifier,
-              static_cast<int64_t>(c.labels.size()));
-  }
-  return out;
-}
 
 // --- Comparison -------------------------------------------------------------
 
@@ -196,12 +66,8 @@ class WeightsTest : public testing::Test {
 
   absl::StatusOr<ModelWeights> Load(const ModelConfig& config,
                                     const Tensors& tensors) const {
-    std::vector<TensorData> data;
-    for (const auto& [name, tensor] : tensors) {
-      data.push_back({name, "F32", tensor.shape, AsBytes(tensor.values)});
-    }
     const std::string path = folder_ + "/model.safetensors";
-    EXPECT_OK(WriteSafetensors(path, data));
+    EXPECT_OK(WriteTensors(path, tensors));
     const auto checkpoint = Checkpoint::Open(path);
     EXPECT_OK(checkpoint);
     return LoadModelWeights(config, *checkpoint);
@@ -210,6 +76,29 @@ class WeightsTest : public testing::Test {
     const auto got = Load(want.config, tensors);
     ASSERT_OK(got);
     ExpectSame(*got, want);
+    const auto pieces = LoadPieces(want.config);
+    ASSERT_OK(pieces);
+    ExpectSame(*pieces, want);
+  }
+  // What was written, piece by piece.
+  absl::StatusOr<ModelWeights> LoadPieces(const ModelConfig& config) const {
+    ASSIGN_OR_RETURN(const Checkpoint checkpoint,
+                     Checkpoint::Open(folder_ + "/model.safetensors"));
+    EXPECT_THAT(LoadLayerWeights(config, checkpoint, config.num_layers),
+                StatusIs(absl::StatusCode::kInvalidArgument, "layer 2 of"));
+    ASSIGN_OR_RETURN(const ModelWeights front,
+                     LoadEmbeddingWeights(config, checkpoint));
+    ASSIGN_OR_RETURN(ModelWeights out, LoadHeadWeights(config, checkpoint));
+    EXPECT_TRUE(front.layers.empty() && out.layers.empty());
+    out.embedding = front.embedding;
+    out.positions = front.positions;
+    out.token_types = front.token_types;
+    out.embedding_norm = front.embedding_norm;
+    for (int64_t i = 0; i < config.num_layers; ++i) {
+      ASSIGN_OR_RETURN(out.layers.emplace_back(),
+                       LoadLayerWeights(config, checkpoint, i));
+    }
+    return out;
   }
 
   std::string folder_;

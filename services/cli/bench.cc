@@ -23,18 +23,10 @@
 #include "common/nn/softmax.h"
 #include "common/ring/gemm.h"
 #include "nlohmann/json.hpp"
+#include "services/cli/bench_case.h"
 
 namespace tacit {
 namespace {
-
-// A program with its inputs and what float64 makes of them.
-struct Case {
-  std::string shape;
-  Program program;
-  std::vector<InputValue> inputs;
-  std::vector<double> expected;
-  int out_frac = 0;
-};
 
 constexpr int kFrac = 12;
 
@@ -85,14 +77,14 @@ std::shared_ptr<const StaticMatrixShares> ShareWeights(
 }
 
 // x W with static weights, the result opened and truncated to a wire.
-Case MatMulCase() {
+BenchCase MatMulCase() {
   constexpr size_t m = 128, k = 768, n = 3072;
   constexpr int kWidth = 40;
   std::vector<double> x = Normal(m * k, 1), w = Normal(k * n, 0.05);
   const std::vector<int64_t> x_fixed = Encode(x, kFrac),
                              w_fixed = Encode(w, kFrac);
   const auto shares = ShareWeights(w_fixed, k, n, kFrac);
-  Case c;
+  BenchCase c;
   c.shape = "128x768x3072";
   c.program = [weights = shares](Evaluator& ev) {
     const Wire a = ev.Input({m, k}, kWidth, kFrac);
@@ -106,12 +98,12 @@ Case MatMulCase() {
 }
 
 // 1{x < 0}, the bits opened under masks.
-Case CompareCase() {
+BenchCase CompareCase() {
   constexpr size_t n = 1'000'000;
   constexpr int kWidth = 40;
   std::vector<int64_t> x(n);
   for (int64_t& v : x) v = ToSigned(TestData()(), kWidth);
-  Case c;
+  BenchCase c;
   c.shape = "1000000";
   c.program = [](Evaluator& ev) {
     const Wire a = ev.Input({n}, kWidth, kFrac);
@@ -123,12 +115,12 @@ Case CompareCase() {
 }
 
 // GELU and SiLU as in a feed-forward layer, result opened and truncated.
-Case ActivationCase(Activation activation) {
+BenchCase ActivationCase(Activation activation) {
   constexpr size_t rows = 128, columns = 3072;
   constexpr int kWidth = 32;
   std::vector<double> x = Normal(rows * columns, 3);
   for (double& v : x) v = std::clamp(v, -15.9, 15.9);
-  Case c;
+  BenchCase c;
   c.shape = "128x3072";
   c.inputs = {{Encode(x, kFrac), kWidth}};
   c.program = [activation](Evaluator& ev) {
@@ -143,13 +135,13 @@ Case ActivationCase(Activation activation) {
 }
 
 // Scores of 12 heads, 128 queries and keys; probabilities opened.
-absl::StatusOr<Case> SoftmaxCase() {
+absl::StatusOr<BenchCase> SoftmaxCase() {
   constexpr size_t heads = 12, length = 128;
   ASSIGN_OR_RETURN(const SoftmaxParams params,
                    PlanSoftmax(length, /*score_bound=*/120));
   std::vector<double> scores = Normal(heads * length * length, 8);
   for (double& v : scores) v = std::clamp(v, -100.0, 100.0);
-  Case c;
+  BenchCase c;
   c.shape = "12x128x128";
   c.inputs = {{Encode(scores, params.frac), params.score_bits}};
   c.program = [params](Evaluator& ev) {
@@ -170,7 +162,7 @@ absl::StatusOr<Case> SoftmaxCase() {
 }
 
 // LayerNorm with gain and bias over the residual stream.
-absl::StatusOr<Case> LayerNormCase() {
+absl::StatusOr<BenchCase> LayerNormCase() {
   constexpr size_t rows = 128, d = 768;
   NormSpec spec;
   spec.kind = NormKind::kLayer;
@@ -187,7 +179,7 @@ absl::StatusOr<Case> LayerNormCase() {
       ShareWeights(Encode(gamma, spec.gamma_frac), 1, d, spec.gamma_frac);
   const auto beta_shares =
       ShareWeights(Encode(beta, spec.beta_frac), 1, d, spec.beta_frac);
-  Case c;
+  BenchCase c;
   c.shape = "128x768";
   c.inputs = {{x_fixed, spec.width}};
   c.program = [params, gamma_shares, beta_shares](Evaluator& ev) {
@@ -210,11 +202,12 @@ absl::StatusOr<Case> LayerNormCase() {
   return c;
 }
 
-using MakeCase = std::function<absl::StatusOr<Case>()>;
+using MakeCase = std::function<absl::StatusOr<BenchCase>()>;
 
 const std::map<std::string, MakeCase>& Cases() {
   static const auto& cases = *new std::map<std::string, MakeCase>{
       {"compare", CompareCase},
+      {"gpt2", Gpt2Case},
       {"gelu", [] { return ActivationCase(Activation::kGelu); }},
       {"layernorm", LayerNormCase},
       {"matmul", MatMulCase},
@@ -265,7 +258,7 @@ BenchResult BenchGemm(const BenchOptions& options) {
   return result;
 }
 
-void SetErrors(const Case& c, const std::vector<int64_t>& output,
+void SetErrors(const BenchCase& c, const std::vector<int64_t>& output,
                BenchResult& result) {
   double sum = 0;
   for (size_t i = 0; i < output.size(); ++i) {
@@ -284,15 +277,18 @@ std::vector<std::string> BenchOps() {
   return {"gemm", "compare", "gelu", "silu", "softmax", "layernorm", "matmul"};
 }
 
+std::vector<std::string> BenchModels() { return {"gpt2"}; }
+
 absl::StatusOr<BenchResult> RunBench(const std::string& op,
                                      const BenchOptions& options) {
   if (op == "gemm") return BenchGemm(options);
   const auto it = Cases().find(op);
   if (it == Cases().end()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "no such operation; there are ", absl::StrJoin(BenchOps(), ", ")));
+        "no such operation; there are ", absl::StrJoin(BenchOps(), ", "), ", ",
+        absl::StrJoin(BenchModels(), ", ")));
   }
-  ASSIGN_OR_RETURN(const Case c, it->second());
+  ASSIGN_OR_RETURN(const BenchCase c, it->second());
   BenchResult result;
   result.op = op;
   result.shape = c.shape;

@@ -28,8 +28,10 @@ struct BenchResult {
   double max_error = 0, mean_error = 0;  // against float64
 };
 
-// The operations that `RunBench` knows.
+// The operations that `RunBench` knows, and the models, which take longer and
+// more memory.
 std::vector<std::string> BenchOps();
+std::vector<std::string> BenchModels();
 
 // Errors: INVALID_ARGUMENT if `op` is unknown; else a role's.
 absl::StatusOr<BenchResult> RunBench(const std::string& op,

@@ -1,18 +1,24 @@
 #include "services/cli/eval.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 #include <span>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/gates/two_party.h"
+#include "common/models/classify.h"
 #include "common/models/float_model.h"
 #include "common/models/json_file.h"
+#include "common/models/plan_file.h"
 #include "common/nn/embedding.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/model.h"
@@ -102,7 +108,7 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> Stretches(
   std::vector<int64_t> ids;
   for (size_t begin = 0; begin < text.size();) {
     size_t end = std::min(begin + kPiece, text.size());
-    while (end < text.size() && text[end - 1] != '\n') --end;
+    while (end > begin && end < text.size() && text[end - 1] != '\n') --end;
     if (end == begin) end = text.size();
     ASSIGN_OR_RETURN(
         const std::vector<int32_t> piece,
@@ -134,52 +140,52 @@ Program AllLogits(const PlannedDecoder& planned, const DecoderShares& shares,
   };
 }
 
-class TextEvaluation {
+// The three ways to run a program, and what each makes of it.
+class Evaluation {
  public:
-  TextEvaluation(const EvalOptions& options, const LoadedModel& model,
-                 const PlannedDecoder& planned, const DecoderShares& shares)
-      : options_(options), model_(model), planned_(planned), shares_(shares) {}
+  Evaluation(const EvalOptions& options, const LoadedModel& model,
+             const PlanDigest& digest)
+      : options_(options), model_(model), digest_(digest) {}
 
-  // Runs a stretch all three ways; privately if `secure`.
-  absl::Status Add(const std::vector<int64_t>& tokens, bool secure) {
-    Clock::time_point start = Clock::now();
-    ASSIGN_OR_RETURN(const std::vector<float> reference,
-                     FloatForward(model_.weights, tokens));
-    reference_.AddSeconds(SecondsSince(start));
-    const size_t vocabulary = model_.config.vocab_size;
-    const Program program = AllLogits(planned_, shares_, tokens.size());
-    const std::vector<InputValue> input = {{tokens, TokenWidth(vocabulary)}};
+  // `reference` is what float gives: rows of `columns`, after `seconds`.
+  // next[i] is what came after row i, or its label.
+  absl::Status Add(const Program& program,
+                   const std::vector<InputValue>& inputs,
+                   const std::vector<float>& reference, double seconds,
+                   size_t columns, std::span<const int64_t> next, bool secure) {
+    reference_.AddSeconds(seconds);
     ASSIGN_OR_RETURN(const SessionSeeds seeds,
                      SessionSeeds::Generate(OsSeedSource()));
     TwoPartyOptions roles;
     roles.rounding = options_.rounding;
-    roles.plan = planned_.digest;
+    roles.plan = digest_;
     roles.threads = options_.threads;
-    start = Clock::now();
-    ASSIGN_OR_RETURN(const auto plain, RunPlain(roles, seeds, program, input));
+    Clock::time_point start = Clock::now();
+    ASSIGN_OR_RETURN(const auto plain, RunPlain(roles, seeds, program, inputs));
     plain_.AddSeconds(SecondsSince(start));
     std::vector<std::vector<int64_t>> secret;
     if (secure) {
       start = Clock::now();
       ASSIGN_OR_RETURN(TwoPartyResult run,
-                       RunTwoParty(roles, seeds, program, input));
+                       RunTwoParty(roles, seeds, program, inputs));
       secure_.AddSeconds(SecondsSince(start));
       secret = std::move(run.outputs);
       equal_ = equal_ && secret == plain;
     }
-    for (size_t i = 0; i + 1 < tokens.size(); ++i) {
-      const std::vector<double> want = Row(reference, i, vocabulary);
-      const size_t next = static_cast<size_t>(tokens[i + 1]);
-      reference_.Add(want, want, next);
-      plain_.Add(FixedRow(plain[0], i, vocabulary), want, next);
-      if (secure) secure_.Add(FixedRow(secret[0], i, vocabulary), want, next);
+    for (size_t i = 0; i < next.size(); ++i) {
+      const std::vector<double> want = Row(reference, i, columns);
+      const size_t right = static_cast<size_t>(next[i]);
+      reference_.Add(want, want, right);
+      plain_.Add(FixedRow(plain[0], i, columns), want, right);
+      if (secure) secure_.Add(FixedRow(secret[0], i, columns), want, right);
     }
     return absl::OkStatus();
   }
 
-  EvalResult Finish() const {
+  EvalResult Finish(bool classifies) const {
     EvalResult out;
     out.model = model_.folder;
+    out.classifies = classifies;
     out.reference = reference_.Finish();
     out.plain = plain_.Finish();
     out.secure = secure_.Finish();
@@ -190,8 +196,7 @@ class TextEvaluation {
  private:
   const EvalOptions& options_;
   const LoadedModel& model_;
-  const PlannedDecoder& planned_;
-  const DecoderShares& shares_;
+  const PlanDigest digest_;
   Meter reference_, plain_, secure_;
   bool equal_ = true;
 };
@@ -199,7 +204,7 @@ class TextEvaluation {
 absl::StatusOr<EvalResult> EvalText(const EvalOptions& options,
                                     const LoadedModel& model) {
   ASSIGN_OR_RETURN(const std::string text,
-                   ReadSmallFile(options.text, kMaxTextBytes));
+                   ReadWholeFile(options.text, kMaxTextBytes));
   const size_t context = std::min(
       options.context, static_cast<size_t>(model.config.max_positions));
   ASSIGN_OR_RETURN(const auto stretches,
@@ -214,14 +219,92 @@ absl::StatusOr<EvalResult> EvalText(const EvalOptions& options,
   ASSIGN_OR_RETURN(
       const DecoderShares shares,
       ShareDecoder(planned.plan, model.weights, options.weights, seed));
-  TextEvaluation evaluation(options, model, planned, shares);
+  Evaluation evaluation(options, model, planned.digest);
+  const size_t vocabulary = model.config.vocab_size;
   size_t done = 0;
   for (const std::vector<int64_t>& stretch : stretches) {
-    const bool secure = options.limit == 0 || done < options.limit;
-    RETURN_IF_ERROR(evaluation.Add(stretch, secure));
+    const Clock::time_point start = Clock::now();
+    ASSIGN_OR_RETURN(const std::vector<float> reference,
+                     FloatForward(model.weights, stretch));
+    RETURN_IF_ERROR(evaluation.Add(AllLogits(planned, shares, stretch.size()),
+                                   {{stretch, TokenWidth(vocabulary)}},
+                                   reference, SecondsSince(start), vocabulary,
+                                   std::span(stretch).subspan(1),
+                                   options.limit == 0 || done < options.limit));
     done += stretch.size();
   }
-  return evaluation.Finish();
+  return evaluation.Finish(/*classifies=*/false);
+}
+
+// A labelled sentence.
+struct Example {
+  std::string text;
+  int64_t label;
+};
+
+// Lines SENTENCE<TAB>LABEL, labels by number or name; a first line whose label
+// is neither is a header.
+absl::StatusOr<std::vector<Example>> ReadExamples(
+    const std::string& path, const std::vector<std::string>& labels) {
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path, kMaxTextBytes));
+  std::vector<Example> examples;
+  size_t number = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    line = absl::StripSuffix(line, "\r");
+    if (line.empty()) continue;
+    const size_t tab = line.rfind('\t');
+    const absl::string_view name =
+        tab == absl::string_view::npos ? "" : line.substr(tab + 1);
+    int64_t label =
+        std::find(labels.begin(), labels.end(), name) - labels.begin();
+    if (label == static_cast<int64_t>(labels.size()) &&
+        (!absl::SimpleAtoi(name, &label) || label < 0 ||
+         label >= static_cast<int64_t>(labels.size()))) {
+      if (number == 1) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", number, ": no label behind a tab; there are ",
+                       labels.size()));
+    }
+    examples.push_back({std::string(line.substr(0, tab)), label});
+  }
+  return examples;
+}
+
+absl::StatusOr<EvalResult> EvalClassifier(const EvalOptions& options,
+                                          const LoadedModel& model) {
+  ASSIGN_OR_RETURN(const std::vector<Example> examples,
+                   ReadExamples(options.classify, model.config.labels));
+  const size_t most = static_cast<size_t>(model.config.max_positions);
+  ASSIGN_OR_RETURN(const ModelBounds bounds,
+                   BoundsFor(model.weights, options.plan, most));
+  ASSIGN_OR_RETURN(const EncoderPlan plan,
+                   PlanEncoder(model.config, bounds, most));
+  ASSIGN_OR_RETURN(const PlanDigest digest, DigestOf(plan));
+  ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
+  ASSIGN_OR_RETURN(const EncoderShares shares,
+                   ShareEncoder(plan, model.weights, options.weights, seed));
+  Evaluation evaluation(options, model, digest);
+  size_t done = 0;
+  for (const Example& example : examples) {
+    ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                     model.tokenizer->Encode(example.text));
+    const std::vector<int64_t> tokens(ids.begin(), ids.end());
+    const TextBatch batch = {{tokens}, {}};
+    RETURN_IF_ERROR(CheckTexts(plan, batch));
+    const Clock::time_point start = Clock::now();
+    ASSIGN_OR_RETURN(const FloatEncoding reference,
+                     FloatEncode(model.weights, tokens, {}));
+    const ClassificationShape shape = ShapeOf(batch);
+    const std::array<int64_t, 1> label = {example.label};
+    RETURN_IF_ERROR(evaluation.Add(
+        [&](Evaluator& ev) { Classify(ev, plan, Pick(ev, shares), shape); },
+        {{tokens, TokenWidth(model.config.vocab_size)}}, reference.logits,
+        SecondsSince(start), model.config.labels.size(), label,
+        options.limit == 0 || done < options.limit));
+    ++done;
+  }
+  return evaluation.Finish(/*classifies=*/true);
 }
 
 Json FiguresJson(const EvalFigures& f, bool classifies) {
@@ -251,7 +334,8 @@ absl::StatusOr<EvalResult> EvalModel(const EvalOptions& options) {
         absl::StrCat(ToString(model.config.architecture), " takes ",
                      model.config.is_bert() ? "--classify" : "--text"));
   }
-  return EvalText(options, model);
+  return model.config.is_bert() ? EvalClassifier(options, model)
+                                : EvalText(options, model);
 }
 
 std::string ToTable(const EvalResult& r) {

@@ -19,7 +19,8 @@ struct EvalOptions {
   std::string plan;      // file; empty: calibrate now
   std::string text;      // file, for decoders
   std::string classify;  // file of lines SENTENCE<TAB>LABEL, for classifiers
-  size_t limit = 0;      // tokens (or lines) that are run privately; 0: all
+  // Tokens (or lines) that are run privately, up to whole passes; 0: all.
+  size_t limit = 0;
   size_t context = 256;  // tokens of a pass, each with a BOS of its own
   Rounding rounding = Rounding::kStochastic;
   WeightMode weights = WeightMode::kDealerHeld;

@@ -42,8 +42,9 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
 }
 
 size_t ContextFor(const ModelConfig& config, size_t positions) {
-  return std::min(static_cast<size_t>(config.max_positions),
-                  std::max<size_t>(64, std::bit_ceil(positions)));
+  const size_t most = static_cast<size_t>(config.max_positions);
+  positions = std::min(positions, most);
+  return std::min(most, std::max<size_t>(64, std::bit_ceil(positions)));
 }
 
 absl::StatusOr<ModelBounds> BoundsFor(const ModelWeights& weights,

@@ -25,7 +25,9 @@ constexpr char kSigmaShape[] = "llama-7b";
 
 struct Planned {
   std::string name;
-  DecoderPlan plan;
+  size_t context = 0;
+  bool decodes = true;  // else one pass is all
+  std::string description;
   PlanDigest digest;
   PlanCost cost;
 };
@@ -39,6 +41,15 @@ absl::StatusOr<size_t> ContextOf(const PlanOptions& options,
   }
   return options.context != 0 ? options.context
                               : std::min(kDefaultContext, most);
+}
+
+template <typename Plan>
+absl::Status Describe(const Plan& plan, const PlanOptions& options,
+                      Planned& out) {
+  out.description = tacit::Describe(plan);
+  ASSIGN_OR_RETURN(out.digest, DigestOf(plan));
+  ASSIGN_OR_RETURN(out.cost, CostOf(plan, options.weights, options.rounding));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Planned> PlanIt(const PlanOptions& options) {
@@ -58,15 +69,17 @@ absl::StatusOr<Planned> PlanIt(const PlanOptions& options) {
     ASSIGN_OR_RETURN(bounds, BoundsFor(model.weights, "", context));
     out.name = model.folder;
   }
-  if (!options.save.empty()) {
-    RETURN_IF_ERROR(
-        SavePlanFile({context, options.objective, bounds}, options.save));
+  out.context = context;
+  out.decodes = !config.is_bert();
+  if (out.decodes) {
+    ASSIGN_OR_RETURN(const DecoderPlan plan,
+                     PlanDecoder(config, bounds, context, options.objective));
+    RETURN_IF_ERROR(Describe(plan, options, out));
+  } else {
+    ASSIGN_OR_RETURN(const EncoderPlan plan,
+                     PlanEncoder(config, bounds, context));
+    RETURN_IF_ERROR(Describe(plan, options, out));
   }
-  ASSIGN_OR_RETURN(out.plan,
-                   PlanDecoder(config, bounds, context, options.objective));
-  ASSIGN_OR_RETURN(out.digest, DigestOf(out.plan));
-  ASSIGN_OR_RETURN(out.cost,
-                   CostOf(out.plan, options.weights, options.rounding));
   return out;
 }
 
@@ -98,15 +111,17 @@ Json MemoryJson(const RoleMemory& memory) {
 }
 
 std::string ReportJson(const Planned& p, const PlanOptions& options) {
-  Json json = {{"model", p.name},
-               {"digest", ToHex(p.digest)},
-               {"context", p.plan.context},
-               {"per_token", PassJson(p.cost.per_token, options.cost)},
-               {"prefill", PassJson(p.cost.prefill, options.cost)},
-               {"memory",
-                {{"dealer", MemoryJson(p.cost.dealer)},
-                 {"party", MemoryJson(p.cost.party)}}},
-               {"plan", Json::parse(Describe(p.plan))}};
+  Json json = {
+      {"model", p.name},
+      {"digest", ToHex(p.digest)},
+      {"context", p.context},
+      {"per_token",
+       p.decodes ? PassJson(p.cost.per_token, options.cost) : Json(nullptr)},
+      {"prefill", PassJson(p.cost.prefill, options.cost)},
+      {"memory",
+       {{"dealer", MemoryJson(p.cost.dealer)},
+        {"party", MemoryJson(p.cost.party)}}},
+      {"plan", Json::parse(p.description)}};
   return json.dump(2);
 }
 
@@ -151,14 +166,19 @@ std::string Reductions(const PlanCost& cost) {
 
 std::string ReportTable(const Planned& p, const PlanOptions& options) {
   std::string out = absl::StrFormat(
-      "%s, context %d, residual stream with %d fraction bits\ndigest %s\n\n"
+      "%s, context %d\ndigest %s\n\n"
       "%-22s %7s %11s %11s %11s %11s %9s\n%-22s %7s %11s %11s %11s %11s %9s\n",
-      p.name, p.plan.context, p.plan.residual_frac, ToHex(p.digest), "",
-      "rounds", "opened P0", "opened P1", "material P0", "material P1", "AES",
-      "", "", "MB", "MB", "MB", "MB", "million");
-  AppendPass(out, "a token, at the end", p.cost.per_token, options.cost);
-  AppendPass(out, absl::StrCat("prefill of ", p.plan.context - 1, " tokens"),
-             p.cost.prefill, options.cost);
+      p.name, p.context, ToHex(p.digest), "", "rounds", "opened P0",
+      "opened P1", "material P0", "material P1", "AES", "", "", "MB", "MB",
+      "MB", "MB", "million");
+  if (p.decodes) {
+    AppendPass(out, "a token, at the end", p.cost.per_token, options.cost);
+    AppendPass(out, absl::StrCat("prefill of ", p.context - 1, " tokens"),
+               p.cost.prefill, options.cost);
+  } else {
+    AppendPass(out, absl::StrCat("a text of ", p.context, " tokens"),
+               p.cost.prefill, options.cost);
+  }
   absl::StrAppendFormat(
       &out,
       "\nmemory, MB: dealer %.1f weights + %.1f cache, each party %.1f weights "
