@@ -14,6 +14,7 @@ readonly build_packages=(
   libssl-dev libhwy-dev libxxhash-dev libeigen3-dev nlohmann-json3-dev
   libcli11-dev
   libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
+  libyaml-cpp-dev prometheus-cpp-dev
 )
 readonly min_cargo=1.80
 readonly format_packages=(clang-format)
@@ -85,8 +86,9 @@ On another system, install these yourself:
   build   GCC >= 12 or Clang >= 15 (C++20), CMake >= 3.25, Ninja, pkg-config;
           ccache if you like
   C++     Abseil >= 20220623, GoogleTest and GoogleMock, Google Benchmark,
-          spdlog, OpenSSL 3, Highway >= 1.0.3, xxHash, Eigen 3.4, nlohmann-json, CLI11,
-          Protocol Buffers and gRPC with their compilers
+          spdlog, OpenSSL 3, Highway >= 1.0.3, xxHash, Eigen 3.4, nlohmann-json,
+          CLI11, yaml-cpp, prometheus-cpp (with pull), Protocol Buffers and
+          gRPC >= 1.51 with their compilers
   Rust    cargo and rustc >= 1.80
   tools   clang-format 14 and clang-tidy (make format, make lint)
 END

@@ -6,10 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/models/tokenizer.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/model.h"
 
@@ -23,77 +21,21 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Decodes a sequence's tokens as they come, and watches for texts that end it.
-class Transcript {
- public:
-  Transcript(size_t sequence, const Tokenizer& tokenizer,
-             const RunOptions& options, const RunEvents& events)
-      : sequence_(sequence),
-        stream_(tokenizer.NewStream()),
-        options_(options),
-        events_(events) {}
-
-  // Whether to go on.
-  bool Add(int64_t token) {
-    return Append(stream_.Next(static_cast<int32_t>(token)));
-  }
-  void Finish() { Append(stream_.Finish()); }
-  const std::string& text() const { return text_; }
-  const absl::Status& status() const { return status_; }
-
- private:
-  bool Append(absl::StatusOr<std::string> piece) {
-    if (!piece.ok()) {
-      status_ = piece.status();
-      return false;
-    }
-    text_ += *piece;
-    if (!piece->empty() && events_.on_text) events_.on_text(sequence_, *piece);
-    return std::none_of(options_.stop.begin(), options_.stop.end(),
-                        [&](const std::string& stop) {
-                          return !stop.empty() &&
-                                 absl::StrContains(text_, stop);
-                        });
-  }
-
-  const size_t sequence_;
-  Tokenizer::Stream stream_;
-  const RunOptions& options_;
-  const RunEvents& events_;
-  std::string text_;
-  absl::Status status_;
-};
-
-absl::StatusOr<std::vector<int64_t>> EncodePrompt(const Tokenizer& tokenizer,
-                                                  const std::string& prompt,
-                                                  bool chat) {
-  if (prompt.empty()) {
-    return absl::InvalidArgumentError("the prompt is empty");
-  }
-  std::vector<int32_t> ids;
-  if (chat) {
-    const ChatMessage message = {"user", prompt};
-    ASSIGN_OR_RETURN(ids, tokenizer.EncodeChat({&message, 1}));
-  } else {
-    ASSIGN_OR_RETURN(ids, tokenizer.Encode(prompt));
-  }
-  return std::vector<int64_t>(ids.begin(), ids.end());
-}
-
 GenerateOptions GenerateOptionsOf(const RunOptions& options,
                                   const ModelConfig& config) {
+  const TextRequest& request = options.request;
   GenerateOptions out;
-  out.max_tokens = options.max_tokens;
-  out.sampling = options.sampling;
-  out.sampling_side = options.sampling_side;
-  out.embedding_side = options.embedding_side;
+  out.max_tokens = request.max_tokens;
+  out.sampling = request.sampling;
+  out.sampling_side = request.sampling_side;
+  out.embedding_side = request.embedding_side;
   out.stop_tokens = config.eos_ids;
-  out.rounding = options.rounding;
+  out.rounding = request.rounding;
   out.threads = options.threads;
   return out;
 }
 
-Json SequenceJson(const RunResult::Sequence& sequence) {
+Json SequenceJson(const TextSequence& sequence) {
   Json top = Json::array();
   for (const auto& [id, logit] : sequence.generated.first_step_top) {
     top.push_back({id, logit});
@@ -108,7 +50,7 @@ Json SequenceJson(const RunResult::Sequence& sequence) {
 
 size_t RunResult::tokens() const {
   size_t count = 0;
-  for (const Sequence& s : sequences) count += s.generated.tokens.size();
+  for (const TextSequence& s : sequences) count += s.generated.tokens.size();
   return count;
 }
 
@@ -120,34 +62,28 @@ absl::StatusOr<RunResult> RunModel(const RunOptions& options,
   };
   enter("loading");
   ASSIGN_OR_RETURN(LoadedModel model, LoadModel(options.model));
-  std::vector<std::vector<int64_t>> prompts;
+  ASSIGN_OR_RETURN(const auto prompts,
+                   EncodePrompts(*model.tokenizer, options.request));
   size_t longest = 0;
-  RunResult result;
-  for (const std::string& prompt : options.prompts) {
-    ASSIGN_OR_RETURN(std::vector<int64_t> ids,
-                     EncodePrompt(*model.tokenizer, prompt, options.chat));
-    longest = std::max(longest, ids.size());
-    result.sequences.push_back({"", ids.size(), {}});
-    prompts.push_back(std::move(ids));
-  }
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
   enter("planning");
-  ASSIGN_OR_RETURN(
-      const PlannedDecoder planned,
-      PlanModel(model.weights, options.plan, longest + options.max_tokens));
+  // The last token is not fed back.
+  const size_t fed = std::max<size_t>(1, options.request.max_tokens) - 1;
+  ASSIGN_OR_RETURN(const PlannedDecoder planned,
+                   PlanModel(model.weights, options.plan, longest + fed));
   enter("sharing the weights");
   ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
   ASSIGN_OR_RETURN(
       const DecoderShares shares,
       ShareDecoder(planned.plan, model.weights, options.weights, seed));
-  const bool looks_up = options.embedding_side == EmbeddingSide::kClient;
+  const bool looks_up =
+      options.request.embedding_side == EmbeddingSide::kClient;
   if (!looks_up) model.weights = ModelWeights();  // the shares are enough
 
+  RunResult result;
   result.seconds_plan = SecondsSince(start);
   enter(absl::StrCat("prefill of ", longest, " tokens"));
-  std::vector<Transcript> transcripts;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    transcripts.emplace_back(i, *model.tokenizer, options, events);
-  }
+  Transcripts transcripts(*model.tokenizer, options.request, events.on_text);
   GenerationGateway::EmbedFn embed;
   if (looks_up) {
     embed = [&](int64_t token, size_t position, std::span<int64_t> row) {
@@ -159,13 +95,12 @@ absl::StatusOr<RunResult> RunModel(const RunOptions& options,
       GenerateInProcess(
           planned.plan, shares, planned.digest, prompts,
           GenerateOptionsOf(options, model.config),
-          [&](size_t s, int64_t token) { return transcripts[s].Add(token); },
+          [&](size_t s, int64_t token) { return transcripts.Add(s, token); },
           std::move(embed)));
+  ASSIGN_OR_RETURN(std::vector<std::string> texts, transcripts.Finish());
   for (size_t i = 0; i < prompts.size(); ++i) {
-    transcripts[i].Finish();
-    RETURN_IF_ERROR(transcripts[i].status());
-    result.sequences[i].text = transcripts[i].text();
-    result.sequences[i].generated = std::move(generated.sequences[i]);
+    result.sequences.push_back({std::move(texts[i]), prompts[i].size(),
+                                std::move(generated.sequences[i])});
   }
   result.counted = generated.counted;
   result.seconds_material = generated.seconds_material;
@@ -181,7 +116,7 @@ std::string ToJson(const RunResult& result) {
     json = SequenceJson(result.sequences[0]);
   } else {
     Json sequences = Json::array();
-    for (const RunResult::Sequence& sequence : result.sequences) {
+    for (const TextSequence& sequence : result.sequences) {
       sequences.push_back(SequenceJson(sequence));
     }
     json["sequences"] = std::move(sequences);

@@ -9,32 +9,20 @@
 #include "absl/status/statusor.h"
 #include "common/gates/values.h"
 #include "common/models/generate.h"
+#include "services/gateway/text.h"
 
 namespace tacit {
 
 struct RunOptions {
   std::string model;  // folder; empty: the demo model
   std::string plan;   // file; empty: calibrate now
-  std::vector<std::string> prompts;
-  // The prompts are a user's messages, put into the model's chat template.
-  bool chat = false;
-  size_t max_tokens = 64;
-  SamplingOptions sampling;
-  SamplingSide sampling_side = SamplingSide::kClient;
-  EmbeddingSide embedding_side = EmbeddingSide::kSecure;
-  std::vector<std::string> stop;  // texts that end the generation
-  Rounding rounding = Rounding::kStochastic;
+  TextRequest request;
   WeightMode weights = WeightMode::kDealerHeld;
-  int threads = 1;
+  int threads = 1;  // of each role
 };
 
 struct RunResult {
-  struct Sequence {
-    std::string text;  // the continuation
-    size_t prompt_tokens = 0;
-    GeneratedSequence generated;
-  };
-  std::vector<Sequence> sequences;
+  std::vector<TextSequence> sequences;
   Cost counted;
   // Loading, calibrating, planning, sharing; the dealer's wall clock; to the
   // first tokens; from there to the last; all.
@@ -45,10 +33,9 @@ struct RunResult {
   size_t tokens() const;
 };
 
-// What a run tells while it goes on; called from several threads, not at once.
+// What a run tells while it goes on.
 struct RunEvents {
-  // Text as it is decoded; pieces are valid UTF-8.
-  std::function<void(size_t sequence, const std::string& piece)> on_text;
+  TextFn on_text;
   // What it is at: "planning", ...
   std::function<void(const std::string& phase)> on_phase;
 };

@@ -1,0 +1,95 @@
+#include "services/cli/serve.h"
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "services/gateway/text_client.h"
+#include "services/telemetry/shutdown.h"
+
+namespace tacit {
+namespace {
+
+constexpr absl::Duration kCheck = absl::Seconds(10);
+
+absl::StatusOr<RunResult> Infer(TextClient& client, const TextRequest& request,
+                                const RunEvents& events) {
+  if (events.on_phase) events.on_phase("prefill");
+  ASSIGN_OR_RETURN(TextResult text, client.Infer(request, events.on_text));
+  RunResult result;
+  result.sequences = std::move(text.sequences);
+  result.counted = text.cost;
+  result.seconds_plan = text.seconds_open;
+  result.seconds_prefill = text.seconds_prefill;
+  result.seconds_decode = text.seconds_decode;
+  // Dealing goes on while the parties compute.
+  result.seconds_material = text.seconds_prefill + text.seconds_decode;
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
+                                      const RunEvents& events) {
+  const absl::Time start = absl::Now();
+  UpOptions up;
+  up.model = options.model;
+  up.plan = options.plan;
+  up.weights = options.weights;
+  up.client_embedding =
+      options.request.embedding_side == EmbeddingSide::kClient;
+  up.threads = options.threads;
+  up.on_phase = events.on_phase;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Deployment> deployment,
+                   Deployment::Start(up));
+  ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
+                   TextClient::Create(deployment->gateway()));
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
+  ASSIGN_OR_RETURN(RunResult result, Infer(*client, options.request, events));
+  result.seconds_plan += seconds;
+  result.seconds_total = absl::ToDoubleSeconds(absl::Now() - start);
+  return result;
+}
+
+absl::StatusOr<RunResult> InferOnce(const GatewayConfig& config,
+                                    const TextRequest& request,
+                                    const RunEvents& events) {
+  const absl::Time start = absl::Now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
+                   TextClient::Create(config));
+  ASSIGN_OR_RETURN(RunResult result, Infer(*client, request, events));
+  result.seconds_total = absl::ToDoubleSeconds(absl::Now() - start);
+  return result;
+}
+
+absl::StatusOr<std::string> DeploymentStatus(const GatewayConfig& config) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
+                   TextClient::Create(config));
+  RETURN_IF_ERROR(client->CheckPlans(kCheck));
+  return absl::StrCat("model ", client->model_name(),
+                      ": dealer, party 0 and party 1 are up and serve the "
+                      "gateway's plan");
+}
+
+absl::Status StayUp(const UpOptions& options) {
+  RETURN_IF_ERROR(ShutdownSignals::Block());
+  std::atomic<bool> asked{false};
+  ASSIGN_OR_RETURN(const auto signals,
+                   ShutdownSignals::Watch([&](int) { asked = true; }));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Deployment> deployment,
+                   Deployment::Start(options));
+  std::printf("up; try:  tacit infer --config %s/gateway.yaml \"TEXT\"\n",
+              deployment->folder().c_str());
+  std::fflush(stdout);
+  while (!asked) {
+    RETURN_IF_ERROR(deployment->Check());
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tacit

@@ -1,0 +1,82 @@
+// `tacit up`: a dealer and two parties on this machine, each a process of its
+// own, with TLS between them.
+#ifndef TACIT_SERVICES_CLI_UP_H_
+#define TACIT_SERVICES_CLI_UP_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/gates/values.h"
+#include "services/config/config.h"
+
+namespace tacit {
+
+struct UpOptions {
+  std::string model;  // folder as Hugging Face writes it; empty: the demo model
+  std::string plan;   // file; empty: calibrate now
+  // Where roles' folders, certificates, configurations, logs and state go, to
+  // be used again; empty: a temporary folder that goes with the deployment.
+  std::string folder;
+  size_t context = 0;  // 0: what the model holds, at most 1,024
+  WeightMode weights = WeightMode::kDealerHeld;
+  bool client_embedding = false;
+  int threads = 0;      // of each role; 0: as many as processors
+  std::string program;  // of the roles; empty: this one
+  std::function<void(const std::string& phase)> on_phase;
+};
+
+// Provisions (unless the folder has been), makes certificates, starts the three
+// processes and waits until all are healthy. Destruction ends them.
+class Deployment {
+ public:
+  // Errors: those of provisioning; UNAVAILABLE, with the end of its log, if a
+  //   role does not come up.
+  static absl::StatusOr<std::unique_ptr<Deployment>> Start(
+      const UpOptions& options);
+  ~Deployment();
+
+  // What a client needs; also in <folder>/gateway.yaml.
+  const GatewayConfig& gateway() const { return gateway_; }
+  const std::string& folder() const { return folder_; }
+
+  // UNAVAILABLE, with the end of its log, if a role's process has ended.
+  absl::Status Check();
+
+  // The process of "dealer", "party0" or "party1"; -1 if there is none.
+  pid_t pid(const std::string& role) const;
+  // Starts a role again whose process has ended, at the same address, and waits
+  // until all are healthy.
+  absl::Status Restart(const std::string& role);
+
+ private:
+  struct Role {
+    std::string name;  // "dealer", "party0", "party1"
+    std::string address;
+    pid_t pid = -1;
+  };
+  Deployment() = default;
+
+  absl::Status Prepare(const UpOptions& options);
+  absl::Status WriteConfigs(const UpOptions& options);
+  absl::Status Spawn(Role& role);
+  Role* Find(const std::string& role);
+  absl::Status AwaitHealth(absl::Time deadline);
+  std::string LogTail(const Role& role) const;
+
+  std::string folder_;
+  std::string program_;
+  bool temporary_ = false;
+  std::vector<Role> roles_;
+  GatewayConfig gateway_;
+};
+
+}  // namespace tacit
+
+#endif  // TACIT_SERVICES_CLI_UP_H_

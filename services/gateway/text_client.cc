@@ -1,0 +1,131 @@
+#include "services/gateway/text_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/gates/cost.h"
+#include "common/models/provision.h"
+#include "services/runtime/host.h"
+
+namespace tacit {
+namespace {
+
+// What the session has cost: the program, run for as many steps.
+Cost DeclaredCost(const DecoderPlan& plan, const DecoderMatrices& shapes,
+                  const GenerationShape& shape, Rounding rounding,
+                  size_t steps) {
+  GenerationShape done = shape;
+  done.steps = std::max<size_t>(1, steps);
+  CostEvaluator ev(rounding);
+  Generate(ev, plan, shapes, done);
+  return ev.Finish();
+}
+
+}  // namespace
+
+struct TextClient::Impl {
+  GatewayFolder folder;
+  std::unique_ptr<Tokenizer> tokenizer;
+  DecoderMatrices shapes;
+  std::shared_ptr<ServiceCredentials> credentials;
+  std::unique_ptr<GatewayClient> client;
+};
+
+TextClient::TextClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TextClient::~TextClient() = default;
+
+absl::StatusOr<std::unique_ptr<TextClient>> TextClient::Create(
+    const GatewayConfig& config) {
+  auto impl = std::make_unique<Impl>();
+  ASSIGN_OR_RETURN(
+      impl->credentials,
+      MakeCredentials(
+          config.tls, ServiceRole::kGateway, config.name,
+          {config.dealer_address, config.party0_address, config.party1_address},
+          nullptr));
+  ASSIGN_OR_RETURN(impl->folder, LoadGatewayFolder(config.model));
+  ASSIGN_OR_RETURN(impl->tokenizer, Tokenizer::Load(impl->folder.tokenizer));
+  const ProvisionedPlan& plan = impl->folder.plan;
+  impl->shapes = ShapesOnly<DecoderTensors>(DecoderSpecs(plan.plan, nullptr),
+                                            plan.info.weights);
+  ClientOptions options;
+  options.dealer_address = config.dealer_address;
+  options.party_address[0] = config.party0_address;
+  options.party_address[1] = config.party1_address;
+  options.dealer_credentials = impl->credentials->Channel(ServiceRole::kDealer);
+  for (int b = 0; b < 2; ++b) {
+    options.party_credentials[b] = impl->credentials->Channel(PartyRole(b));
+  }
+  options.transport = TransportOptionsOf(config, /*stripes=*/1);
+  if (!impl->credentials->secure()) {
+    options.transport.user_agent = ClaimedIdentity(impl->credentials->self());
+  }
+  options.step_timeout = config.deadlines.step;
+  GenerationGateway::EmbedFn embed;
+  if (impl->folder.embedding.has_value()) {
+    embed = [raw = impl.get()](int64_t token, size_t position,
+                               std::span<int64_t> row) {
+      EmbedToken(raw->folder.plan.plan, *raw->folder.embedding, token, position,
+                 row);
+    };
+  }
+  ASSIGN_OR_RETURN(
+      impl->client,
+      GatewayClient::Create(plan.plan, plan.session_digest, options, std::move(embed)));
+  return std::unique_ptr<TextClient>(new TextClient(std::move(impl)));
+}
+
+const std::string& TextClient::model_name() const {
+  return impl_->folder.plan.info.model;
+}
+
+absl::Status TextClient::CheckPlans(absl::Duration timeout) {
+  return impl_->client->CheckPlans(timeout);
+}
+
+absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
+                                             const TextFn& on_text,
+                                             absl::Time deadline) {
+  const ProvisionedPlan& plan = impl_->folder.plan;
+  ASSIGN_OR_RETURN(const auto prompts,
+                   EncodePrompts(*impl_->tokenizer, request));
+  InferOptions options;
+  options.max_tokens = request.max_tokens;
+  options.sampling = request.sampling;
+  options.sampling_side = request.sampling_side;
+  options.embedding_side = request.embedding_side;
+  options.stop_tokens = plan.plan.config.eos_ids;
+  options.rounding = request.rounding;
+  options.deadline = deadline;
+  Transcripts transcripts(*impl_->tokenizer, request, on_text);
+  ASSIGN_OR_RETURN(
+      InferResult result,
+      impl_->client->Infer(prompts, options, [&](size_t s, int64_t token) {
+        return transcripts.Add(s, token);
+      }));
+  ASSIGN_OR_RETURN(std::vector<std::string> texts, transcripts.Finish());
+  TextResult out;
+  GenerationShape shape;
+  size_t steps = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    steps = std::max(steps, result.sequences[i].tokens.size());
+    shape.prompts.push_back(prompts[i].size());
+    out.sequences.push_back({std::move(texts[i]), prompts[i].size(),
+                             std::move(result.sequences[i])});
+  }
+  shape.sampling = request.sampling_side;
+  shape.embedding = request.embedding_side;
+  shape.temperature = request.sampling.temperature;
+  shape.top_k = request.sampling.top_k;
+  shape.top_p = request.sampling.top_p;
+  out.cost =
+      DeclaredCost(plan.plan, impl_->shapes, shape, request.rounding, steps);
+  out.seconds_open = result.seconds_open;
+  out.seconds_prefill = result.seconds_prefill;
+  out.seconds_decode = result.seconds_decode;
+  return out;
+}
+
+}  // namespace tacit

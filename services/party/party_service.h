@@ -1,0 +1,125 @@
+// A computing party as a service: runs gateways' sessions with its peer.
+#ifndef TACIT_SERVICES_PARTY_PARTY_SERVICE_H_
+#define TACIT_SERVICES_PARTY_PARTY_SERVICE_H_
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/gates/session.h"
+#include "services/runtime/served_model.h"
+#include "services/runtime/session_shape.h"
+#include "services/telemetry/metrics.h"
+#include "services/transport/infer_stream.h"
+#include "services/transport/material_stream.h"
+#include "services/transport/peer_channel.h"
+#include "services/transport/service_bases.h"
+
+namespace tacit {
+
+struct PartyOptions {
+  int party = 0;
+  TransportOptions transport;
+  ShapeLimits limits;
+  size_t max_sessions = 64;                    // running at a time
+  size_t queue_length = 256;                   // waiting for that
+  uint64_t memory = uint64_t{8} << 30;         // bytes, of all sessions
+  absl::Duration connect = absl::Seconds(10);  // until the peer's streams come
+  int threads = 1;                             // shared by the sessions
+};
+
+// Bytes that a session takes at a party at most: keys and values of all its
+// positions, and room for a pass.
+uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape);
+
+// Thread-safe. Sessions are isolated: each has a thread, a link to the peer, a
+// material stream and an evaluator of its own. Those that wait are taken
+// gateway by gateway in turn.
+class PartyService {
+ public:
+  // Who calls; see Authorizer::Peer.
+  using PeerNameFn = std::function<absl::StatusOr<std::string>(
+      const grpc::ServerContextBase&)>;
+
+  // All references must outlive the service. `dialer` calls the peer (party 0;
+  // null at party 1), `dealer` the dealer.
+  PartyService(const ServedModel& model, const PartyOptions& options,
+               SessionLedger& ledger, Metrics& metrics, PeerNameFn peer_name,
+               std::unique_ptr<PeerDialer> dialer,
+               std::unique_ptr<MaterialDialer> dealer);
+  ~PartyService();  // Stop
+
+  // The services to register; `peer` is party 1's only.
+  grpc::Service* inference();
+  grpc::Service* peer();
+
+  // Takes no more sessions, and waits until those under way have ended or
+  // `deadline` has come.
+  void Drain(absl::Time deadline);
+  // Ends all sessions with UNAVAILABLE and waits for their threads.
+  void Stop();
+
+ private:
+  class Inference;
+  class Peer;
+  struct Running;
+
+  struct Waiting {
+    std::unique_ptr<InferSession> session;
+    SessionProgram program;
+    uint64_t memory;
+    absl::Time since;
+  };
+
+  // From gRPC's threads.
+  void Admit(const std::string& gateway, std::unique_ptr<InferSession> session);
+  absl::StatusOr<SessionProgram> Check(const InferSession& session) const;
+  // Starts what fits. Requires mutex_.
+  void StartWaiting();
+  bool StartNext();
+  void Run(const std::shared_ptr<Running>& running);
+  absl::Status RunProgram(Running& running);
+  absl::StatusOr<std::unique_ptr<Channel>> Connect(const SessionId& session);
+  void Join();
+  // What waits. Requires mutex_.
+  void Refuse(const absl::Status& status);
+
+  const ServedModel& model_;
+  const PartyOptions options_;
+  SessionLedger& ledger_;
+  Metrics& metrics_;
+  const PeerNameFn peer_name_;
+  const std::unique_ptr<PeerDialer> dialer_;
+  const std::unique_ptr<MaterialDialer> dealer_;
+  PeerRegistry registry_;
+  std::unique_ptr<Inference> inference_;
+  std::unique_ptr<Peer> peer_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // By gateway; `turn_` is the one whose turn it is.
+  std::map<std::string, std::deque<Waiting>> waiting_;
+  std::string turn_;
+  size_t waiting_count_ = 0;
+  std::map<SessionId, std::shared_ptr<Running>> running_;
+  std::vector<std::shared_ptr<Running>> ended_;
+  uint64_t memory_ = 0;
+  bool draining_ = false;
+  bool stopped_ = false;
+  std::thread janitor_;
+};
+
+}  // namespace tacit
+
+#endif  // TACIT_SERVICES_PARTY_PARTY_SERVICE_H_

@@ -1,0 +1,182 @@
+#include "services/runtime/roles.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/models/provision.h"
+#include "services/dealer/dealer_service.h"
+#include "services/ledger/session_ledger.h"
+#include "services/party/party_service.h"
+#include "services/runtime/host.h"
+#include "services/telemetry/log.h"
+
+namespace tacit {
+namespace {
+
+int ThreadsOf(const ServiceConfig& config) {
+  if (config.threads > 0) return static_cast<int>(config.threads);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+ShapeLimits LimitsOf(const ServiceConfig& config) {
+  ShapeLimits limits;
+  limits.max_prompt_tokens =
+      static_cast<size_t>(config.limits.max_prompt_tokens);
+  limits.max_tokens = static_cast<size_t>(config.limits.max_tokens);
+  return limits;
+}
+
+absl::StatusOr<std::unique_ptr<DurableSessionLedger>> OpenLedger(
+    const std::string& path, const std::string& owner) {
+  LedgerOptions options;
+  options.owner = owner;
+  options.warn = [](absl::string_view text) {
+    LogEvent(LogLevel::kWarning, "ledger").Public("warning", text);
+  };
+  return DurableSessionLedger::Open(path, std::move(options));
+}
+
+void LogModel(const ServedModel& model) {
+  LogEvent(LogLevel::kInfo, "model_loaded")
+      .Public("name", model.name)
+      .Public("architecture", ToString(model.plan.config.architecture))
+      .Count("context", model.plan.context);
+}
+
+ServedModel ModelOf(ProvisionedPlan plan, DecoderMatrices matrices) {
+  ServedModel model;
+  model.name = plan.info.model;
+  model.plan = std::move(plan.plan);
+  model.digest = plan.session_digest;
+  model.weights = plan.info.weights;
+  model.matrices = std::move(matrices);
+  return model;
+}
+
+absl::Status RunDealer(const DealerConfig& config,
+                       const std::function<absl::Time()>& wait) {
+  Metrics metrics("dealer");
+  ASSIGN_OR_RETURN(const auto credentials,
+                   MakeCredentials(config.tls, ServiceRole::kDealer, "",
+                                   {config.listen}, &metrics));
+  ASSIGN_OR_RETURN(const auto ledger,
+                   OpenLedger(config.LedgerPath(), "dealer"));
+  ASSIGN_OR_RETURN(ProvisionedPlan plan, LoadProvisionedPlan(config.model));
+  ASSIGN_OR_RETURN(DecoderMatrices matrices,
+                   LoadDealerMatrices(config.model, plan));
+  const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
+  LogModel(model);
+  DealerOptions options;
+  options.transport = TransportOptionsOf(config, /*stripes=*/1);
+  options.limits = LimitsOf(config);
+  options.max_sessions = static_cast<size_t>(config.limits.max_sessions);
+  options.prefetch_sessions =
+      static_cast<size_t>(config.limits.prefetch_sessions);
+  options.idle_timeout = config.deadlines.session_idle;
+  options.threads = ThreadsOf(config);
+  DealerService service(model, options, *ledger, OsSeedSource(), metrics,
+                        [&](const grpc::ServerContextBase& context) {
+                          return credentials->authorizer().PeerParty(context);
+                        });
+  PlanServiceImpl plans(model);
+  ASSIGN_OR_RETURN(const auto host,
+                   ServiceHost::Start(config, options.transport, *credentials,
+                                      metrics, {&service, &plans}));
+  metrics.SetCertificateExpiry(credentials->Expires());
+  const absl::Time deadline = wait();
+  host->SetServing(false);
+  service.Drain(deadline);
+  host->Shutdown(deadline);
+  service.Stop();
+  return absl::OkStatus();
+}
+
+absl::Status RunParty(const PartyConfig& config,
+                      const std::function<absl::Time()>& wait) {
+  const int id = static_cast<int>(config.id);
+  const std::string role = id == 0 ? "party/0" : "party/1";
+  Metrics metrics(role);
+  ASSIGN_OR_RETURN(const auto credentials,
+                   MakeCredentials(config.tls, PartyRole(id), "",
+                                   {config.listen, config.peer_address,
+                                    config.dealer_address},
+                                   &metrics));
+  ASSIGN_OR_RETURN(const auto ledger, OpenLedger(config.LedgerPath(), role));
+  ASSIGN_OR_RETURN(
+      ProvisionedPlan plan,
+      LoadProvisionedPlan(config.model));
+  ASSIGN_OR_RETURN(DecoderMatrices matrices,
+                   LoadPartyMatrices(config.model, id, plan));
+  const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
+  LogModel(model);
+  PartyOptions options;
+  options.party = id;
+  options.transport =
+      TransportOptionsOf(config, static_cast<int>(config.stripes));
+  if (!credentials->secure()) {
+    options.transport.user_agent = ClaimedIdentity(credentials->self());
+  }
+  options.limits = LimitsOf(config);
+  options.max_sessions = static_cast<size_t>(config.limits.max_sessions);
+  options.queue_length = static_cast<size_t>(config.limits.queue_length);
+  options.memory = config.limits.memory;
+  options.connect = config.deadlines.connect;
+  options.threads = ThreadsOf(config);
+  std::unique_ptr<PeerDialer> dialer;
+  if (id == 0) {
+    ASSIGN_OR_RETURN(
+        dialer, PeerDialer::Create(config.peer_address,
+                                   credentials->Channel(ServiceRole::kParty1),
+                                   options.transport));
+  }
+  ASSIGN_OR_RETURN(auto dealer, MaterialDialer::Create(
+                                    config.dealer_address,
+                                    credentials->Channel(ServiceRole::kDealer),
+                                    options.transport));
+  PartyService service(
+      model, options, *ledger, metrics,
+      [&](const grpc::ServerContextBase& context)
+          -> absl::StatusOr<std::string> {
+        ASSIGN_OR_RETURN(const Identity peer,
+                         credentials->authorizer().Peer(context));
+        return peer.Path();
+      },
+      std::move(dialer), std::move(dealer));
+  PlanServiceImpl plans(model);
+  std::vector<grpc::Service*> services = {service.inference(), &plans};
+  if (id == 1) services.push_back(service.peer());
+  ASSIGN_OR_RETURN(const auto host,
+                   ServiceHost::Start(config, options.transport, *credentials,
+                                      metrics, services));
+  metrics.SetCertificateExpiry(credentials->Expires());
+  const absl::Time deadline = wait();
+  host->SetServing(false);
+  service.Drain(deadline);
+  host->Shutdown(deadline);
+  service.Stop();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ServeDealer(const DealerConfig& config) {
+  return RunUntilSignal(config, "dealer",
+                        [&](const std::function<absl::Time()>& wait) {
+                          return RunDealer(config, wait);
+                        });
+}
+
+absl::Status ServeParty(const PartyConfig& config) {
+  return RunUntilSignal(config, config.id == 0 ? "party/0" : "party/1",
+                        [&](const std::function<absl::Time()>& wait) {
+                          return RunParty(config, wait);
+                        });
+}
+
+}  // namespace tacit

@@ -1,0 +1,26 @@
+#include "services/transport/status.h"
+
+#include <string>
+
+namespace tacit {
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return grpc::Status(
+      static_cast<grpc::StatusCode>(status.code()),
+      std::string(status.message().substr(0, kMaxStatusMessageBytes)));
+}
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  return StatusFromPeer(status.error_code(), status.error_message());
+}
+
+absl::Status StatusFromPeer(int code, absl::string_view message) {
+  const bool known = code > 0 && code <= grpc::StatusCode::UNAUTHENTICATED;
+  return absl::Status(
+      known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
+      message.substr(0, kMaxStatusMessageBytes));
+}
+
+}  // namespace tacit
