@@ -64,6 +64,11 @@ uint64_t WeightBytes(const Matrices& matrices) {
   return words * sizeof(uint64_t);
 }
 
+// The session's header, which is in the total, comes with the first inputs.
+void AddHeader(const Cost& header, PassCost& pass) {
+  if (!pass.parts.empty()) pass.parts.front().second += header;
+}
+
 uint64_t CacheEntries(const DecoderCache& cache) {
   uint64_t entries = 0;
   for (const DecoderCache::Sequence& sequence : cache.sequences) {
@@ -84,7 +89,6 @@ absl::StatusOr<PlanCost> CostOf(const DecoderPlan& plan, WeightMode mode,
   CostEvaluator ev(rounding);
   DecoderCache cache;
   PlanCost out;
-  // The session's header comes with the first pass's inputs.
   Cost header = ev.cost();
   auto pass = [&](size_t tokens) {
     const Cost before = Minus(ev.cost(), header);
@@ -93,9 +97,7 @@ absl::StatusOr<PlanCost> CostOf(const DecoderPlan& plan, WeightMode mode,
                              cache));
     ev.Flush();
     PassCost cost = Since(ev, before, parts);
-    if (!cost.parts.empty()) {
-      cost.parts.front().second += std::exchange(header, Cost{});
-    }
+    AddHeader(std::exchange(header, Cost{}), cost);
     return cost;
   };
   if (plan.context > 1) out.prefill = pass(plan.context - 1);
@@ -114,7 +116,7 @@ absl::StatusOr<PlanCost> CostOf(const EncoderPlan& plan, WeightMode mode,
   const EncoderMatrices matrices =
       ShapesOnly<EncoderTensors>(EncoderSpecs(plan, nullptr), mode);
   CostEvaluator ev(rounding);
-  // The session's header, which belongs to no part, stays in the total.
+  const Cost header = ev.cost();
   const std::array<size_t, 1> length = {plan.max_tokens};
   const Wire tokens =
       ev.Input({plan.max_tokens}, TokenWidth(plan.config.vocab_size), 0);
@@ -126,6 +128,7 @@ absl::StatusOr<PlanCost> CostOf(const EncoderPlan& plan, WeightMode mode,
   RETURN_IF_ERROR(ev.status());
   PlanCost out;
   out.prefill = Since(ev, Cost{}, {});
+  AddHeader(header, out.prefill);
   out.dealer.weights = out.party.weights = WeightBytes(matrices);
   if (mode == WeightMode::kBlind) out.party.weights *= 2;
   return out;

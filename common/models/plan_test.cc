@@ -1,7 +1,10 @@
 // From ranges to a plan, its text, its digest and its costs.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -280,7 +283,8 @@ TEST(PlanFileTest, ReturnsEveryField) {
 }
 
 TEST(PlanFileTest, IsReadAsSaved) {
-  const std::string path = testing::TempDir() + "/plan_test.json";
+  const std::string path =
+      absl::StrCat(testing::TempDir(), "/plan_test.", getpid());
   ASSERT_OK(SavePlanFile(SomeFile(), path));
   const auto loaded = LoadPlanFile(path);
   ASSERT_OK(loaded);
@@ -290,6 +294,7 @@ TEST(PlanFileTest, IsReadAsSaved) {
   EXPECT_THAT(LoadPlanFile(testing::TempDir()), StatusIs(kInvalid, "no"));
   EXPECT_THAT(SavePlanFile(SomeFile(), path + "/none/plan.json"),
               StatusIs(absl::StatusCode::kPermissionDenied, "cannot write"));
+  std::filesystem::remove(path);
 }
 
 TEST(PlanFileTest, NamesWhatIsMissingOrWrong) {
@@ -608,6 +613,17 @@ TEST(PlanCostTest, ASlidingWindowBoundsTheCache) {
   ASSERT_OK(cost);
   // What is behind the window goes at the end of a pass: 7 stay of layer 1.
   EXPECT_EQ(cost->dealer.kv_cache, 2u * (40 + 7) * 12 * 8);
+}
+
+TEST(PlanCostTest, AnEncodersPartsAddUp) {
+  const auto config = ShapeConfig("bert-tiny");
+  ASSERT_OK(config);
+  const auto plan = PlanEncoder(*config, TypicalBounds(*config), 128);
+  ASSERT_OK(plan);
+  const auto cost = CostOf(*plan, WeightMode::kBlind, Rounding::kStochastic);
+  ASSERT_OK(cost);
+  EXPECT_EQ(SumOf(cost->prefill), cost->prefill.total);
+  EXPECT_EQ(cost->per_token.total, Cost{});
 }
 
 // ---- Shapes ----

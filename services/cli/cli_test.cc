@@ -44,9 +44,20 @@ std::string ReadFile(const std::string& path) {
   text << std::ifstream(path, std::ios::binary).rdbuf();
   return text.str();
 }
-// A file of this test's.
+// This process's files, gone at its end.
+class TempFolder : public testing::Environment {
+ public:
+  static std::string Path() {
+    return absl::StrCat(testing::TempDir(), "/cli_test.", getpid());
+  }
+  void SetUp() override { std::filesystem::create_directories(Path()); }
+  void TearDown() override { std::filesystem::remove_all(Path()); }
+};
+const testing::Environment* const kTempFolder =
+    testing::AddGlobalTestEnvironment(new TempFolder);
+
 std::string TempPath(const std::string& name) {
-  return absl::StrCat(testing::TempDir(), "/cli_test.", getpid(), ".", name);
+  return absl::StrCat(TempFolder::Path(), "/", name);
 }
 std::string WriteTemp(const std::string& name, const std::string& text) {
   const std::string path = TempPath(name);
@@ -328,6 +339,15 @@ TEST(PlanTest, JsonHasCostsOfTokenAndPrefill) {
   }
 }
 
+TEST(PlanTest, AnEncoderHasOnePass) {
+  PlanOptions options;
+  options.shape = "bert-tiny";
+  const auto json = PlanJson(options);
+  ASSERT_OK(json);
+  EXPECT_TRUE((*json)["per_token"].is_null());
+  ExpectPass((*json)["prefill"], false);
+}
+
 TEST(PlanTest, PartsAddUpToTheirPass) {
   PlanOptions options;
   options.shape = "gpt2";
@@ -538,6 +558,50 @@ TEST(EvalTest, RejectsFilesThatAreNoText) {
               StatusIs(kInvalid, ""));
 }
 
+EvalOptions ClassifyOptions(const std::string& lines) {
+  EvalOptions options;
+  options.model = kBert;
+  options.classify = WriteTemp("lines.tsv", lines);
+  return options;
+}
+
+TEST(EvalTest, ClassifiersAreRightWhereFloatIs) {
+  // The second label is wrong.
+  EvalOptions options = ClassifyOptions(
+      "sentence\tlabel\n"
+      "a wonderful film with a warm heart .\t1\r\n"
+      "dull , slow and far too long .\t1\n\n"
+      "i wanted to leave after ten minutes\t0\n");
+  options.limit = 2;
+  const auto result = EvalModel(options);
+  ASSERT_OK(result);
+  EXPECT_TRUE(result->classifies);
+  EXPECT_TRUE(result->secure_equals_plain);
+  EXPECT_EQ(result->reference.count, 3u);
+  EXPECT_EQ(result->plain.count, 3u);
+  EXPECT_EQ(result->secure.count, 2u);
+  EXPECT_DOUBLE_EQ(result->plain.accuracy, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(result->secure.accuracy, 1.0 / 2);
+  EXPECT_EQ(result->plain.agreement, 1);
+  EXPECT_LE(result->plain.divergence, 5e-5);
+  const Json json = Json::parse(ToJson(*result));
+  EXPECT_TRUE(json["private"].contains("accuracy"));
+  EXPECT_FALSE(json["private"].contains("perplexity"));
+  EXPECT_TRUE(absl::StrContains(ToTable(*result), "accuracy"));
+}
+
+TEST(EvalTest, RejectsLinesWithoutALabel) {
+  for (const char* lines : {"", "no label\n", "sentence\tlabel\n"}) {
+    EXPECT_THAT(EvalModel(ClassifyOptions(lines)).status(),
+                StatusIs(kInvalid, "no line with a label"));
+  }
+  for (const char* line : {"good", "good\t", "good\t2", "good\t-1"}) {
+    EXPECT_THAT(
+        EvalModel(ClassifyOptions(absl::StrCat("good\t1\n", line))).status(),
+        StatusIs(kInvalid, "lines.tsv:2: no label"));
+  }
+}
+
 TEST(EvalTest, RejectsFilesThatAreNotForTheModel) {
   EvalOptions options = EvalOptionsFor(kGpt2, "");
   EXPECT_THAT(EvalModel(options).status(), StatusIs(kInvalid, "name one file"));
@@ -657,6 +721,7 @@ TEST(ProgramTest, ExitCodesTellBadUsageFromFailure) {
       {2, {"plan", "--shape", "gpt2", "--context", "4096"}},
       {2, {"plan", kDemo, "--shape", "gpt2"}},
       {2, {"eval", kGpt2}},
+      {2, {"eval", kGpt2, "--text", "x", "--limit", "-1"}},
       {1, {"eval", kGpt2, "--text", TempPath("missing.txt")}},
       {2, {"eval", kBert, "--text", StoryFile(kGpt2)}},
   };

@@ -268,6 +268,10 @@ absl::StatusOr<std::vector<Example>> ReadExamples(
     }
     examples.push_back({std::string(line.substr(0, tab)), label});
   }
+  if (examples.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": no line with a label"));
+  }
   return examples;
 }
 

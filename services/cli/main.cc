@@ -97,7 +97,8 @@ void AddEvalOptions(CLI::App& eval, EvalOptions& options, bool& json) {
                   "File of lines SENTENCE<TAB>LABEL, for classifiers")
       ->excludes(text);
   eval.add_option("--limit", options.limit,
-                  "Tokens (or lines) that are run privately; 0: all");
+                  "Tokens (or lines) that are run privately; 0: all")
+      ->check(CLI::NonNegativeNumber);
   eval.add_option("--context", options.context, "Tokens of a pass")
       ->check(CLI::Range(2, 1 << 20));
   AddPlanFile(eval, options.plan);

@@ -33,7 +33,9 @@ void AddRequestOptions(CLI::App& app, TextRequest& request) {
   app.add_option("--max-tokens", request.max_tokens, "Tokens to generate")
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--temperature", request.sampling.temperature, "0: greedy");
-  app.add_option("--top-k", request.sampling.top_k, "0: all");
+  // Without a check, -1 would be a very large number.
+  app.add_option("--top-k", request.sampling.top_k, "0: all")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--top-p", request.sampling.top_p);
   app.add_option("--repetition-penalty", request.sampling.repetition_penalty);
   app.add_option("--seed", request.sampling.seed, "Of the sampling");

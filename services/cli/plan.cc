@@ -80,6 +80,10 @@ absl::StatusOr<Planned> PlanIt(const PlanOptions& options) {
                      PlanEncoder(config, bounds, context));
     RETURN_IF_ERROR(Describe(plan, options, out));
   }
+  if (!options.save.empty()) {
+    RETURN_IF_ERROR(
+        SavePlanFile({context, options.objective, bounds}, options.save));
+  }
   return out;
 }
 

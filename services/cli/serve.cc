@@ -43,6 +43,7 @@ absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
   up.client_embedding =
       options.request.embedding_side == EmbeddingSide::kClient;
   up.threads = options.threads;
+  up.prefetch = 0;  // one session is all
   up.on_phase = events.on_phase;
   ASSIGN_OR_RETURN(const std::unique_ptr<Deployment> deployment,
                    Deployment::Start(up));

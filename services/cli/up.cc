@@ -153,7 +153,10 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
   for (const Role& role : roles_) {
     std::string yaml =
         RoleYaml(folder, role.name, role.address, options.threads);
-    if (role.name != "dealer") {
+    if (role.name == "dealer") {
+      absl::StrAppend(&yaml, "limits: {prefetch_sessions: ", options.prefetch,
+                      "}\n");
+    } else {
       const Role& peer = roles_[role.name == "party0" ? 2 : 1];
       absl::StrAppend(&yaml, "id: ", role.name == "party0" ? 0 : 1,
                       "\npeer:\n  address: ", peer.address,

@@ -28,6 +28,7 @@ struct UpOptions {
   WeightMode weights = WeightMode::kDealerHeld;
   bool client_embedding = false;
   int threads = 0;      // of each role; 0: as many as processors
+  int prefetch = 2;     // sessions that the dealer keeps ready
   std::string program;  // of the roles; empty: this one
   std::function<void(const std::string& phase)> on_phase;
 };

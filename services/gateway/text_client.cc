@@ -71,9 +71,9 @@ absl::StatusOr<std::unique_ptr<TextClient>> TextClient::Create(
                  row);
     };
   }
-  ASSIGN_OR_RETURN(
-      impl->client,
-      GatewayClient::Create(plan.plan, plan.session_digest, options, std::move(embed)));
+  ASSIGN_OR_RETURN(impl->client,
+                   GatewayClient::Create(plan.plan, plan.session_digest,
+                                         options, std::move(embed)));
   return std::unique_ptr<TextClient>(new TextClient(std::move(impl)));
 }
 

@@ -108,9 +108,7 @@ absl::Status RunParty(const PartyConfig& config,
                                     config.dealer_address},
                                    &metrics));
   ASSIGN_OR_RETURN(const auto ledger, OpenLedger(config.LedgerPath(), role));
-  ASSIGN_OR_RETURN(
-      ProvisionedPlan plan,
-      LoadProvisionedPlan(config.model));
+  ASSIGN_OR_RETURN(ProvisionedPlan plan, LoadProvisionedPlan(config.model));
   ASSIGN_OR_RETURN(DecoderMatrices matrices,
                    LoadPartyMatrices(config.model, id, plan));
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));

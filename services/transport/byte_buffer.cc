@@ -90,9 +90,9 @@ absl::Status ParseMessage(const grpc::ByteBuffer& buffer,
   grpc::ByteBuffer copy = buffer;  // of references; the reader wants its own
   grpc::ProtoBufferReader reader(&copy);
   if (!reader.status().ok() || !message.ParseFromZeroCopyStream(&reader)) {
-    return absl::DataLossError(
-        absl::StrCat("a message of ", buffer.Length(), " bytes is no ",
-                     message.GetTypeName()));
+    return absl::DataLossError(absl::StrCat("a message of ", buffer.Length(),
+                                            " bytes is no ",
+                                            message.GetTypeName()));
   }
   return absl::OkStatus();
 }

@@ -41,17 +41,17 @@ absl::Status CheckFrame(const Frame& got, const Frame& want) {
     return Expected("a frame of round", got.sequence, want.sequence);
   }
   if (got.message_bytes != want.message_bytes) {
-    return absl::DataLossError(
-        absl::StrCat("message of ", got.message_bytes, " bytes where ",
-                     want.message_bytes, " were expected"));
+    return absl::DataLossError(absl::StrCat("message of ", got.message_bytes,
+                                            " bytes where ", want.message_bytes,
+                                            " were expected"));
   }
   if (got.offset != want.offset) {
     return Expected("a frame at offset", got.offset, want.offset);
   }
   if (got.payload_bytes != want.payload_bytes) {
-    return absl::DataLossError(
-        absl::StrCat("a frame with ", got.payload_bytes, " bytes where ",
-                     want.payload_bytes, " were expected"));
+    return absl::DataLossError(absl::StrCat("a frame with ", got.payload_bytes,
+                                            " bytes where ", want.payload_bytes,
+                                            " were expected"));
   }
   return absl::OkStatus();
 }
@@ -116,8 +116,8 @@ absl::Status ReadAbort(const grpc::ByteBuffer& message) {
   ExchangeRequest abort;
   if (message.Length() > kMaxAbortBytes || !ParseMessage(message, abort).ok() ||
       !abort.has_abort_code()) {
-    return absl::DataLossError(absl::StrCat("a frame of ", message.Length(),
-                                            " bytes is malformed"));
+    return absl::DataLossError(
+        absl::StrCat("a frame of ", message.Length(), " bytes is malformed"));
   }
   return StatusFromPeer(abort.abort_code(), abort.abort_message());
 }
@@ -128,8 +128,8 @@ absl::Status ReadFrame(const Frame& expected, ByteBufferReader& reader) {
   const size_t size = reader.Peek(fields);
   for (size_t i = 0; i < kTags.size(); ++i) {
     if (size != fields.size() || fields[i * kFieldBytes] != kTags[i]) {
-      return absl::DataLossError(absl::StrCat(
-          "a frame of ", reader.remaining(), " bytes is malformed"));
+      return absl::DataLossError(absl::StrCat("a frame of ", reader.remaining(),
+                                              " bytes is malformed"));
     }
     std::memcpy(&values[i], &fields[i * kFieldBytes + 1], sizeof(values[i]));
   }

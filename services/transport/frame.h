@@ -33,8 +33,8 @@ class FramePlan {
         frame_bytes_(frame_bytes),
         stripes_(stripes) {}
 
-  uint64_t frames() const;                   // on all stripes
-  uint64_t frames_on(int stripe) const;      // on one
+  uint64_t frames() const;               // on all stripes
+  uint64_t frames_on(int stripe) const;  // on one
   // Frame k of `stripe`. Requires k < frames_on(stripe).
   Frame At(uint64_t sequence, int stripe, uint64_t k) const;
 

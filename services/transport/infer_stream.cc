@@ -140,8 +140,7 @@ absl::Status InferSession::State::Begin(const grpc::ByteBuffer& message) {
   }
   start = std::move(*request.mutable_start());
   if (start.session_id().size() != SessionId().size() ||
-      start.plan_digest().size() != PlanDigest().size() ||
-      !start.has_shape()) {
+      start.plan_digest().size() != PlanDigest().size() || !start.has_shape()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a start has a session id of ", SessionId().size(),
         " bytes, a plan digest of ", PlanDigest().size(), " and a shape"));
@@ -223,9 +222,8 @@ absl::StatusOr<Words> InferSession::Receive(size_t n, int width) {
   uint64_t index;
   {
     std::unique_lock<std::mutex> lock(s.mutex);
-    if (!s.Await(lock, [&] {
-          return s.holds || s.half_closed || !s.status.ok();
-        })) {
+    if (!s.Await(lock,
+                 [&] { return s.holds || s.half_closed || !s.status.ok(); })) {
       return absl::DeadlineExceededError(
           absl::StrCat("no input from the gateway within ",
                        absl::FormatDuration(s.options.timeout)));
@@ -266,8 +264,8 @@ absl::Status InferSession::Send(Words share, int width) {
     to = s.stream;
     index = s.outputs++;
   }
-  to->Write(EncodeWords(v1::InferResponse::kOutputFieldNumber, index, share,
-                        width));
+  to->Write(
+      EncodeWords(v1::InferResponse::kOutputFieldNumber, index, share, width));
   return absl::OkStatus();
 }
 
@@ -388,8 +386,8 @@ void InferCall::State::Cancel(const absl::Status& why) {
   {
     std::lock_guard<std::mutex> lock(mutex);
     if (!ended) {
-      status = why.ok() ? absl::CancelledError("the gateway has cancelled")
-                        : why;
+      status =
+          why.ok() ? absl::CancelledError("the gateway has cancelled") : why;
     }
     ended = true;
     queue.clear();
@@ -444,11 +442,10 @@ absl::StatusOr<Words> InferCall::ReceiveShare(size_t n, int width,
   from->Read();
   v1::InferResponse response;
   RETURN_IF_ERROR(ConsumeMessage(message, response));
-  return DecodeWords(*response.mutable_output(), index, n, width,
-                     [](absl::string_view what) {
-                       return absl::DataLossError(
-                           absl::StrCat("the party sent ", what));
-                     });
+  return DecodeWords(
+      *response.mutable_output(), index, n, width, [](absl::string_view what) {
+        return absl::DataLossError(absl::StrCat("the party sent ", what));
+      });
 }
 
 absl::Status InferCall::Finish(absl::Duration timeout) {

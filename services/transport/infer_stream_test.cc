@@ -57,10 +57,10 @@ class InferStreamTest : public testing::Test {
   std::unique_ptr<InferSession> Accept() { return started_.get_future().get(); }
 
   std::promise<std::unique_ptr<InferSession>> started_;
-  TestInferenceService service_{
-      Options(), [this](std::unique_ptr<InferSession> session) {
-        started_.set_value(std::move(session));
-      }};
+  TestInferenceService service_{Options(),
+                                [this](std::unique_ptr<InferSession> session) {
+                                  started_.set_value(std::move(session));
+                                }};
   TestServer server_{Options(), Insecure(), {&service_}};
   InferDialer dialer_{server_.address(), Insecure().client, Options()};
 };
@@ -224,8 +224,7 @@ TEST_F(InferStreamTest, FurtherOutputsAreDataLoss) {
 // A gateway that does as it likes, through the generated stub.
 class HostileGatewayTest : public InferStreamTest {
  protected:
-  using Stream =
-      grpc::ClientReaderWriter<v1::InferRequest, v1::InferResponse>;
+  using Stream = grpc::ClientReaderWriter<v1::InferRequest, v1::InferResponse>;
 
   std::unique_ptr<Stream> Open() { return stub_->Infer(&context_); }
   static v1::InferRequest Start() {
@@ -294,9 +293,13 @@ TEST_F(HostileGatewayTest, ACallWithoutAStartEnds) {
 }
 
 TEST_F(HostileGatewayTest, RejectsInputsOutOfTurnOrOfImpossibleSizes) {
-  const std::vector<v1::InferRequest> bad = {
-      Input(1, 3, 6), Input(0, 3, 5), Input(0, 3, 7), Input(0, 0, 6),
-      Input(0, uint64_t{1} << 63, 6), Input(0, 3, 0), Start()};
+  const std::vector<v1::InferRequest> bad = {Input(1, 3, 6),
+                                             Input(0, 3, 5),
+                                             Input(0, 3, 7),
+                                             Input(0, 0, 6),
+                                             Input(0, uint64_t{1} << 63, 6),
+                                             Input(0, 3, 0),
+                                             Start()};
   auto stream = Open();
   stream->Write(Start());
   auto session = Accept();

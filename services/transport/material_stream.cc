@@ -63,7 +63,7 @@ struct MaterialOutbox::State : public RawStream::Handler {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Part> queue;
-  size_t queued_bytes = 0;  // with those being written
+  size_t queued_bytes = 0;   // with those being written
   size_t written_bytes = 0;  // by the write under way
   bool writing = false;
   bool finished = false;  // by the sink
@@ -119,8 +119,8 @@ void MaterialOutbox::State::Send() {
       if (queue.empty()) return;
       Part& front = queue.front();
       written_bytes = std::min(front.size(), options.material_chunk_bytes);
-      chunk = EncodeChunk({front.bytes, front.begin,
-                           front.begin + written_bytes});
+      chunk =
+          EncodeChunk({front.bytes, front.begin, front.begin + written_bytes});
       front.begin += written_bytes;
       if (front.size() == 0) queue.pop_front();
       writing = true;
@@ -253,8 +253,7 @@ WriteReactor* MaterialOutbox::Handle(grpc::CallbackServerContext* context) {
           "this party's material was asked for before: it is sent once"));
     }
     state_->taken = true;
-    auto start =
-        StartServerWriter(state_, 0, state_->options.linger, context);
+    auto start = StartServerWriter(state_, 0, state_->options.linger, context);
     reactor = start.reactor;
     state_->stream = std::move(start.stream);
   }
@@ -460,9 +459,9 @@ class InboxSource : public MaterialSource {
   absl::StatusOr<std::span<const uint8_t>> Take(size_t bytes) override {
     ASSIGN_OR_RETURN(const uint64_t length, ReadLength(bytes));
     if (length != bytes) {
-      return Fail(absl::DataLossError(
-          absl::StrCat("material record of ", length, " bytes where ", bytes,
-                       " were expected")));
+      return Fail(absl::DataLossError(absl::StrCat("material record of ",
+                                                   length, " bytes where ",
+                                                   bytes, " were expected")));
     }
     bytes_ += bytes;
     size_t offset = 0;
@@ -534,10 +533,9 @@ absl::StatusOr<std::unique_ptr<MaterialDialer>> MaterialDialer::Create(
     const TransportOptions& options) {
   RETURN_IF_ERROR(CheckTransportOptions(options));
   return std::unique_ptr<MaterialDialer>(new MaterialDialer(
-      options,
-      grpc::CreateCustomChannel(
-          address, credentials,
-          MakeChannelArguments(options, options.max_message_bytes))));
+      options, grpc::CreateCustomChannel(
+                   address, credentials,
+                   MakeChannelArguments(options, options.max_message_bytes))));
 }
 
 std::unique_ptr<MaterialSource> MaterialDialer::Open(

@@ -39,8 +39,8 @@ struct Stream {
       : server(options, credentials, {&service}),
         outbox(service.Add(TestSession(1), 0, options)),
         sink(outbox->MakeSink()) {
-    auto made = MaterialDialer::Create(server.address(), credentials.client,
-                                       options);
+    auto made =
+        MaterialDialer::Create(server.address(), credentials.client, options);
     EXPECT_OK(made);
     dialer = *std::move(made);
   }
@@ -180,8 +180,8 @@ TEST(MaterialStreamTest, RefusesARecordBeyondTheLimit) {
 TEST(MaterialStreamTest, DealerBlocksAtTheCapacityAndTimesOut) {
   Stream stream(Impatient());
   ASSERT_OK(stream.Put(200'000));  // larger than the capacity: alone
-  EXPECT_THAT(stream.Put(1), StatusIs(absl::StatusCode::kDeadlineExceeded,
-                                      "no material"));
+  EXPECT_THAT(stream.Put(1),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, "no material"));
 }
 
 TEST(MaterialStreamTest, APartyThatDoesNotReadHoldsTheDealerUp) {
@@ -319,8 +319,7 @@ class HostileDealer : public DealerServiceBase {
 absl::Status TakeFrom(std::vector<grpc::ByteBuffer> chunks, size_t bytes) {
   HostileDealer dealer(std::move(chunks));
   TestServer server({}, Insecure(), {&dealer});
-  auto dialer =
-      MaterialDialer::Create(server.address(), Insecure().client, {});
+  auto dialer = MaterialDialer::Create(server.address(), Insecure().client, {});
   if (!dialer.ok()) return dialer.status();
   return (*dialer)->Open(TestSession(1), 0)->Take(bytes).status();
 }

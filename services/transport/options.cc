@@ -1,6 +1,7 @@
 #include "services/transport/options.h"
 
 #include <grpc/grpc.h>
+#include <malloc.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -31,8 +32,7 @@ absl::Status CheckTransportOptions(const TransportOptions& options) {
 grpc::ChannelArguments MakeChannelArguments(const TransportOptions& options,
                                             size_t max_message_bytes) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(
-      static_cast<int>(max_message_bytes));
+  arguments.SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    Milliseconds(options.keepalive_time));
@@ -47,8 +47,7 @@ grpc::ChannelArguments MakeChannelArguments(const TransportOptions& options,
 
 void ApplyTransportOptions(const TransportOptions& options,
                            grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(
-      static_cast<int>(options.max_message_bytes));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
                              Milliseconds(options.keepalive_time));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
@@ -62,6 +61,13 @@ void ApplyTransportOptions(const TransportOptions& options,
                              options.max_streams_per_connection);
   // Two servers must never share a port by accident.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+void KeepFreedMemory() {
+  // The largest that glibc takes; what is larger is rare and mapped apart.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 16 << 20);
 }
 
 }  // namespace tacit

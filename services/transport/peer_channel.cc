@@ -1,12 +1,12 @@
 #include "services/transport/peer_channel.h"
 
+#include <grpcpp/create_channel.h>
+
 #include <condition_variable>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <optional>
-
-#include <grpcpp/create_channel.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -41,8 +41,8 @@ absl::StatusOr<uint64_t> Number(const Metadata& metadata, const char* key,
   const auto it = metadata.find(key);
   uint64_t value;
   if (it == metadata.end() ||
-      !absl::SimpleAtoi(
-          absl::string_view(it->second.data(), it->second.size()), &value) ||
+      !absl::SimpleAtoi(absl::string_view(it->second.data(), it->second.size()),
+                        &value) ||
       value < low || value > high) {
     return absl::InvalidArgumentError(absl::StrCat(
         "metadata ", key, " must be given, from ", low, " to ", high));
@@ -55,9 +55,9 @@ absl::StatusOr<StripeHello> ReadHello(const Metadata& metadata) {
   const auto session = metadata.find(kSessionKey);
   if (session == metadata.end() ||
       session->second.size() != hello.session.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "metadata ", kSessionKey, " must have ", hello.session.size(),
-        " bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("metadata ", kSessionKey, " must have ",
+                     hello.session.size(), " bytes"));
   }
   std::memcpy(hello.session.data(), session->second.data(),
               hello.session.size());
@@ -71,8 +71,8 @@ absl::StatusOr<StripeHello> ReadHello(const Metadata& metadata) {
 }
 
 void WriteHello(const StripeHello& hello, CallMetadata& metadata) {
-  metadata.emplace_back(kSessionKey,
-                        std::string(hello.session.begin(), hello.session.end()));
+  metadata.emplace_back(
+      kSessionKey, std::string(hello.session.begin(), hello.session.end()));
   metadata.emplace_back(kStripeKey, absl::StrCat(hello.stripe));
   metadata.emplace_back(kStripesKey, absl::StrCat(hello.stripes));
   metadata.emplace_back(kFrameBytesKey, absl::StrCat(hello.frame_bytes));
@@ -88,15 +88,16 @@ absl::StatusOr<std::unique_ptr<PeerDialer>> PeerDialer::Create(
   std::unique_ptr<PeerDialer> dialer(new PeerDialer(options));
   for (int s = 0; s < options.stripes; ++s) {
     dialer->connections_.push_back(grpc::CreateCustomChannel(
-        address, credentials, MakeChannelArguments(options, options.max_message_bytes)));
+        address, credentials,
+        MakeChannelArguments(options, options.max_message_bytes)));
   }
   return dialer;
 }
 
 std::unique_ptr<Channel> PeerDialer::Dial(const SessionId& session,
                                           const CallMetadata& metadata) {
-  auto link = std::make_shared<PeerLink>(
-      options_.stripes, options_.frame_bytes, options_.timeout);
+  auto link = std::make_shared<PeerLink>(options_.stripes, options_.frame_bytes,
+                                         options_.timeout);
   for (int s = 0; s < options_.stripes; ++s) {
     CallMetadata hello = metadata;
     WriteHello({session, s, options_.stripes, options_.frame_bytes}, hello);
@@ -198,8 +199,8 @@ BidiReactor* PeerRegistry::Handle(grpc::CallbackServerContext* context) {
     return RefuseBidi(absl::AlreadyExistsError(absl::StrCat(
         "the session has its stripe ", hello->stripe, " already")));
   }
-  const auto [stream, reactor] = StartServerBidi(
-      *link, hello->stripe, state_->options.linger, context);
+  const auto [stream, reactor] =
+      StartServerBidi(*link, hello->stripe, state_->options.linger, context);
   (*link)->Attach(hello->stripe, stream);
   State::Waiting& entry = state_->waiting[hello->session];
   if (!entry.wanted && entry.expiry == nullptr) {
@@ -234,8 +235,8 @@ absl::StatusOr<std::unique_ptr<Channel>> PeerRegistry::Accept(
     const auto complete = [&] {
       return entry.link != nullptr && entry.link->complete();
     };
-    const bool in_time = state_->changed.wait_for(
-        lock, absl::ToChronoNanoseconds(timeout), [&] {
+    const bool in_time =
+        state_->changed.wait_for(lock, absl::ToChronoNanoseconds(timeout), [&] {
           return complete() || !entry.withdrawn.ok() || state_->shut_down;
         });
     status = entry.withdrawn;

@@ -62,8 +62,8 @@ class GrpcEnds : public Ends {
  public:
   GrpcEnds(const TransportOptions& options, const TestCredentials& credentials)
       : service(options), server(options, credentials, {&service}) {
-    auto made = PeerDialer::Create(server.address(), credentials.client,
-                                   options);
+    auto made =
+        PeerDialer::Create(server.address(), credentials.client, options);
     EXPECT_OK(made);
     dialer = *std::move(made);
     end[0] = dialer->Dial(TestSession(1));
@@ -232,13 +232,14 @@ TEST_P(LinkTest, AbortWakesItsOwnEnd) {
   other.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllLinks, LinkTest,
-    testing::Values(LinkKind{"InProcess", 0, false},
-                    LinkKind{"OneStripe", 1, false},
-                    LinkKind{"ThreeStripes", 3, false},
-                    LinkKind{"TlsTwoStripes", 2, true}),
-    [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(AllLinks, LinkTest,
+                         testing::Values(LinkKind{"InProcess", 0, false},
+                                         LinkKind{"OneStripe", 1, false},
+                                         LinkKind{"ThreeStripes", 3, false},
+                                         LinkKind{"TlsTwoStripes", 2, true}),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
 
 // An abort that comes while nobody waits is told at the next round, however
 // late that is.
@@ -268,8 +269,8 @@ TEST(PeerChannelTest, ALostConnectionIsUnavailable) {
 }
 
 TEST(PeerChannelTest, ASilentPortIsUnavailable) {
-  auto dialer = PeerDialer::Create("127.0.0.1:1",
-                                   grpc::InsecureChannelCredentials(), {});
+  auto dialer =
+      PeerDialer::Create("127.0.0.1:1", grpc::InsecureChannelCredentials(), {});
   ASSERT_OK(dialer);
   auto channel = (*dialer)->Dial(TestSession(1));
   Bytes reply(1);
@@ -287,17 +288,15 @@ TEST(PeerChannelTest, RunsManySessionsAtOnce) {
     for (int round = 0; round < 20; ++round) {
       const size_t n = (round % 5) * 50'000 + s;
       Bytes reply(n);
-      ASSERT_OK(channel.Exchange(RandomBytes(n, 100 * s + 2 * round + b),
-                                 reply));
-      ASSERT_TRUE(
-          Equal(reply, RandomBytes(n, 100 * s + 2 * round + 1 - b)));
+      ASSERT_OK(
+          channel.Exchange(RandomBytes(n, 100 * s + 2 * round + b), reply));
+      ASSERT_TRUE(Equal(reply, RandomBytes(n, 100 * s + 2 * round + 1 - b)));
     }
   };
   std::vector<std::thread> threads;
   for (int s = 0; s < 16; ++s) {
-    threads.emplace_back([&, s] {
-      rounds(*(*dialer)->Dial(TestSession(s)), 0, s);
-    });
+    threads.emplace_back(
+        [&, s] { rounds(*(*dialer)->Dial(TestSession(s)), 0, s); });
     threads.emplace_back([&, s] {
       auto channel = service.registry.Accept(TestSession(s), absl::Seconds(30));
       ASSERT_OK(channel);
@@ -339,9 +338,8 @@ TEST_F(PeerRegistryTest, RefusesASessionThatNobodyWants) {
 }
 
 TEST_F(PeerRegistryTest, AcceptTimesOut) {
-  EXPECT_THAT(
-      service_.registry.Accept(TestSession(1), absl::Milliseconds(20)),
-      StatusIs(kDeadline, "20ms"));
+  EXPECT_THAT(service_.registry.Accept(TestSession(1), absl::Milliseconds(20)),
+              StatusIs(kDeadline, "20ms"));
 }
 
 TEST_F(PeerRegistryTest, WithdrawWakesAccept) {
@@ -406,14 +404,13 @@ class HostilePeerTest : public testing::Test {
       call->context.AddMetadata(key, value);
     }
     call->stream.reset(
-        grpc::internal::ClientReaderWriterFactory<
-            grpc::ByteBuffer,
-            grpc::ByteBuffer>::Create(channel_.get(),
-                                      grpc::internal::RpcMethod(
-                                          "/tacit.v1.PartyService/Exchange",
-                                          grpc::internal::RpcMethod::
-                                              BIDI_STREAMING),
-                                      &call->context));
+        grpc::internal::ClientReaderWriterFactory<grpc::ByteBuffer,
+                                                  grpc::ByteBuffer>::
+            Create(channel_.get(),
+                   grpc::internal::RpcMethod(
+                       "/tacit.v1.PartyService/Exchange",
+                       grpc::internal::RpcMethod::BIDI_STREAMING),
+                   &call->context));
     return call;
   }
   CallMetadata Hello(int stripe = 0, int stripes = 1) const {
@@ -525,10 +522,10 @@ TEST_F(HostilePeerTest, RejectsAReorderedFirstFrame) {
 
 TEST_F(HostilePeerTest, RejectsAMessageOfAnotherSize) {
   for (uint64_t size : {uint64_t{0}, uint64_t{1} << 31, uint64_t{1} << 63}) {
-    EXPECT_THAT(
-        SecondRound({EncodeFrame({1, size, 0, 3}, Text("abc"))}, 3),
-        StatusIs(kDataLoss, absl::StrCat("message of ", size, " bytes where 3"
-                                                              " were")));
+    EXPECT_THAT(SecondRound({EncodeFrame({1, size, 0, 3}, Text("abc"))}, 3),
+                StatusIs(kDataLoss, absl::StrCat("message of ", size,
+                                                 " bytes where 3"
+                                                 " were")));
   }
 }
 
@@ -544,12 +541,12 @@ TEST_F(HostilePeerTest, RejectsATruncatedFrameAtEveryLength) {
   grpc::Slice slice;
   ASSERT_TRUE(frame.DumpToSingleSlice(&slice).ok());
   for (size_t n = 0; n < slice.size(); ++n) {
-    EXPECT_EQ(SecondRound({Raw(absl::string_view(
-                              reinterpret_cast<const char*>(slice.begin()),
-                              n))},
-                          3)
-                  .code(),
-              kDataLoss)
+    EXPECT_EQ(
+        SecondRound({Raw(absl::string_view(
+                        reinterpret_cast<const char*>(slice.begin()), n))},
+                    3)
+            .code(),
+        kDataLoss)
         << n;
     EXPECT_EQ(told_.code(), kDataLoss);
   }

@@ -72,8 +72,8 @@ absl::Status PeerLink::RoundError() const {
   RETURN_IF_ERROR(status_);
   for (int s = 0; s < stripes(); ++s) {
     const Stripe& stripe = stripes_[s];
-    const bool needed = stripe.received < in_.frames_on(s) ||
-                        stripe.sent < out_.frames_on(s);
+    const bool needed =
+        stripe.received < in_.frames_on(s) || stripe.sent < out_.frames_on(s);
     if (needed && !stripe.end.ok()) return stripe.end;
   }
   return absl::OkStatus();

@@ -118,8 +118,8 @@ class RawStream : public std::enable_shared_from_this<RawStream> {
   bool closing_ = false;
   bool closed_ = false;
   bool done_ = false;
-  bool ended_ = false;   // OnEnd was called with OK
-  bool failed_ = false;  // with an error
+  bool ended_ = false;    // OnEnd was called with OK
+  bool failed_ = false;   // with an error
   grpc::ByteBuffer out_;  // of the write under way
   std::unique_ptr<grpc::Alarm> linger_alarm_;
 };
@@ -132,8 +132,7 @@ std::shared_ptr<RawStream> StartClientStream(
     std::shared_ptr<grpc::Channel> channel, const std::string& method,
     const CallMetadata& metadata);
 
-using BidiReactor =
-    grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+using BidiReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 using WriteReactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
 // The answering end, for methods that are bidirectional or stream replies:

@@ -13,8 +13,9 @@ namespace tacit {
 
 // Override: OpenSession; StreamMaterial(CallbackServerContext*, const
 // ByteBuffer* request), see MaterialOutbox.
-using DealerServiceBase = v1::DealerService::WithRawCallbackMethod_StreamMaterial<
-    v1::DealerService::Service>;
+using DealerServiceBase =
+    v1::DealerService::WithRawCallbackMethod_StreamMaterial<
+        v1::DealerService::Service>;
 
 // Override: Exchange(CallbackServerContext*), see PeerRegistry.
 using PartyServiceBase =

@@ -137,14 +137,15 @@ class Deployment {
     if (b == 0) {
       channel = peers_->Dial(session);
     } else {
-      ASSIGN_OR_RETURN(channel, party_[1].peer.registry.Accept(
-                                    session, absl::Seconds(30)));
+      ASSIGN_OR_RETURN(
+          channel, party_[1].peer.registry.Accept(session, absl::Seconds(30)));
     }
     gateway.OnCancel([&] {
       source->Abort(absl::CancelledError("the gateway has cancelled"));
       channel->Abort(absl::CancelledError("the gateway has cancelled"));
     });
-    const absl::Status status = Evaluate(b, session, *channel, *source, gateway);
+    const absl::Status status =
+        Evaluate(b, session, *channel, *source, gateway);
     // Before channel and source go.
     gateway.OnCancel(nullptr);
     return status;
@@ -164,9 +165,8 @@ class Deployment {
   void RunDealer() {
     auto sink0 = outbox_[0]->MakeSink(), sink1 = outbox_[1]->MakeSink();
     ThreadPool pool(1);
-    auto dealer =
-        DealerEvaluator::Create(seeds_, session_, {}, Rounding::kStochastic,
-                                *sink0, *sink1, pool);
+    auto dealer = DealerEvaluator::Create(
+        seeds_, session_, {}, Rounding::kStochastic, *sink0, *sink1, pool);
     if (dealer.ok()) program_(**dealer);
     dealer_status_ = dealer.ok() ? (*dealer)->Finish() : dealer.status();
   }
@@ -196,8 +196,8 @@ class TwoPartyTest : public testing::Test {
       for (int i = 0; i < layers && ev.ok(); ++i) {
         const Wire y = TruncReduce(
             ev, ev.Open(MatMulStatic(ev, x, Pick(ev, weights_), kWidth)), 8);
-        const Wire z = ev.Open(Select(ev, Not(ev, IsNegative(ev, y, 30)), y,
-                                      kWidth - 8));
+        const Wire z =
+            ev.Open(Select(ev, Not(ev, IsNegative(ev, y, 30)), y, kWidth - 8));
         x = ev.Open(Extend(ev, z, kWidth));
       }
       ev.Output(ToShare(ev, x));
@@ -215,9 +215,8 @@ class TwoPartyTest : public testing::Test {
 
   std::mt19937_64 rng_{7};  // test data, never key material
   const SessionSeeds seeds_ = TestSeeds();
-  const StaticMatrixShares weights_ =
-      TestMatrix(RandomValues(kColumns * kColumns, -60, 60, rng_), kColumns,
-                 kColumns, 0);
+  const StaticMatrixShares weights_ = TestMatrix(
+      RandomValues(kColumns * kColumns, -60, 60, rng_), kColumns, kColumns, 0);
 };
 
 TEST_F(TwoPartyTest, TheNetworkGivesWhatThePlainEvaluatorGives) {
