@@ -97,6 +97,7 @@ absl::Status RunUntilSignal(
     const std::function<absl::Status(const std::function<absl::Time()>& wait)>&
         serve) {
   RETURN_IF_ERROR(HardenProcess());
+  KeepFreedMemory();
   RETURN_IF_ERROR(ShutdownSignals::Block());
   ASSIGN_OR_RETURN(const LogLevel level, ParseLogLevel(config.log.level));
   InitLog({role, level, config.log.format == "json", {}});
