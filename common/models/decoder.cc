@@ -393,8 +393,7 @@ class Decoder {
       up = Project(ev_, y, w.up, w.up_bias, p.up_ring);
     }
     gate = TruncReduce(ev_, gate, kFrac);
-    const Wire activated =
-        Activate(ev_, plan_.config.activation, gate, p.activation);
+    Wire activated = Activate(ev_, plan_.config.activation, gate, p.activation);
     if (p.product_ring == 0) return activated;
     const Wire product = ev_.Open(MulExtendBoth(
         ev_, activated, Range::kSigned, TruncReduce(ev_, up, kFrac),

@@ -159,8 +159,9 @@ absl::StatusOr<std::unique_ptr<GenerationGateway>> GenerationGateway::Create(
   for (size_t i = 0; i < prompts.size(); ++i) {
     SamplingOptions sampling = options.sampling;
     sampling.seed += i;  // sequences of a batch draw differently
-    ASSIGN_OR_RETURN(TokenSampler sampler, TokenSampler::Create(sampling));
-    gateway->samplers_.push_back(std::move(sampler));
+    ASSIGN_OR_RETURN(const TokenSampler sampler,
+                     TokenSampler::Create(sampling));
+    gateway->samplers_.push_back(sampler);
   }
   gateway->history_ = prompts;
   gateway->ended_.assign(prompts.size(), false);
