@@ -31,7 +31,7 @@ TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes) {
 
 absl::StatusOr<std::shared_ptr<ServiceCredentials>> MakeCredentials(
     const TlsConfig& tls, ServiceRole role, const std::string& name,
-    std::vector<std::string> addresses, Metrics* metrics) {
+    const std::vector<std::string>& addresses, Metrics* metrics) {
   if (tls.insecure) {
     return ServiceCredentials::Insecure({"tacit.local", role, name}, addresses);
   }
@@ -110,7 +110,7 @@ absl::Status RunUntilSignal(
                      requested = true;
                      signalled.notify_all();
                    }));
-  const absl::Status status = serve([&] {
+  absl::Status status = serve([&] {
     std::unique_lock<std::mutex> lock(mutex);
     signalled.wait(lock, [&] { return requested; });
     LogEvent(LogLevel::kInfo, "draining")

@@ -29,7 +29,7 @@ TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes);
 // addresses that it will call.
 absl::StatusOr<std::shared_ptr<ServiceCredentials>> MakeCredentials(
     const TlsConfig& tls, ServiceRole role, const std::string& name,
-    std::vector<std::string> addresses, Metrics* metrics);
+    const std::vector<std::string>& addresses, Metrics* metrics);
 
 class ServiceHost {
  public:
