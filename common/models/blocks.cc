@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/bits.h"
 #include "common/base/status_macros.h"
 #include "common/gates/add_squares.h"
 #include "common/gates/linear.h"
 #include "common/gates/matmul.h"
 #include "common/gates/mul_extend.h"
-#include "common/gates/multiply.h"
 #include "common/gates/trunc_reduce.h"
+#include "common/ring/elementwise.h"
 
 namespace tacit {
 namespace {
@@ -71,9 +74,7 @@ Wire TimesRoot(Evaluator& ev, const Wire& raw, const Wire& root,
                const ScaledProjection& p) {
   const Wire y = TruncReduce(ev, raw, p.plan->raw_drop);
   const Wire own = SelectRows(ev, root, p.rows);
-  Share product = p.plan->ring <= y.width
-                      ? Mul(ev, y, own, p.plan->ring)
-                      : MulExtend(ev, y, own, Range::kSigned, p.plan->ring);
+  Share product = MulExtend(ev, y, own, Range::kSigned, p.plan->ring);
   if (p.bias->n != 0) {
     if (p.rope == nullptr) {
       product = AddStatic(ev, product, *p.bias);
@@ -90,9 +91,27 @@ Wire TimesRoot(Evaluator& ev, const Wire& raw, const Wire& root,
   return ev.Open(product);
 }
 
+// For rows of d entries (d x - sum(x)) 2^-k, k = ceil(log2 d), exactly: with
+// 2^k / d in x, that is x less its mean.
+Share Centred(Evaluator& ev, const Share& x) {
+  const size_t d = x.shape.back();
+  return MapLinear(ev, "Centred", x, x.shape, x.frac + CeilLog2(d),
+                   [d](ConstWordSpan in, WordSpan out) {
+                     for (size_t i = 0; i < in.size(); i += d) {
+                       const uint64_t sum = Sum(in.subspan(i, d));
+                       for (size_t j = i; j < i + d; ++j) {
+                         out[j] = d * in[j] - sum;
+                       }
+                     }
+                   });
+}
+
 Wire Raw(Evaluator& ev, const Wire& x, const ScaledProjection& p) {
-  Share raw =
-      MatMulStatic(ev, SelectRows(ev, x, p.rows), *p.weight, p.plan->raw_ring);
+  const Wire rows = SelectRows(ev, x, p.rows);
+  Share raw = p.elementwise
+                  ? MulStatic(ev, rows, *p.weight, p.plan->raw_ring)
+                  : MatMulStatic(ev, rows, *p.weight, p.plan->raw_ring);
+  if (p.centred) raw = Centred(ev, raw);
   if (p.rope != nullptr) {
     const Shape shape = raw.shape;
     raw = Reshape(
@@ -105,6 +124,21 @@ Wire Raw(Evaluator& ev, const Wire& x, const ScaledProjection& p) {
 }
 
 }  // namespace
+
+HeadShape HeadsOf(const ModelConfig& config) {
+  return {static_cast<size_t>(config.num_heads),
+          static_cast<size_t>(config.num_kv_heads),
+          static_cast<size_t>(config.head_dim)};
+}
+
+double ScoreScale(const ModelConfig& config, size_t layer) {
+  double scale = std::numbers::log2e;
+  if (config.scale_attention) {
+    scale /= std::sqrt(static_cast<double>(config.head_dim));
+  }
+  if (config.scale_attention_by_layer) scale /= static_cast<double>(layer + 1);
+  return scale;
+}
 
 absl::Status CheckRing(absl::string_view name, int bits) {
   if (bits <= kMaxWidth) return absl::OkStatus();
@@ -193,6 +227,12 @@ Wire Project(Evaluator& ev, const Wire& x, const StaticMatrix& weight,
   return ev.Open(product);
 }
 
+std::vector<size_t> Indices(size_t begin, size_t count) {
+  std::vector<size_t> indices(count);
+  std::iota(indices.begin(), indices.end(), begin);
+  return indices;
+}
+
 Wire SelectRows(Evaluator& ev, const Wire& x, std::span<const size_t> rows) {
   if (rows.size() == x.shape[0]) return x;
   return GatherRows(ev, x, rows);
@@ -245,6 +285,11 @@ LinearSpecs LinearSpecsOf(const LinearWeights* weights, bool has_bias,
   return {
       WeightSpec(weight, inputs, outputs, folding),
       BiasSpec(has_bias, weight, bias, inputs, outputs, bias_frac, folding)};
+}
+
+void Set(LinearSpecs specs, MatrixSpec& weight, MatrixSpec& bias) {
+  weight = std::move(specs.weight);
+  bias = std::move(specs.bias);
 }
 
 MatrixSpec TableSpec(const std::vector<float>* values, size_t rows,

@@ -28,6 +28,10 @@ inline constexpr int kResidualWidth = 64;
 // sign, one that Extend needs.
 inline int ProductRing(int log) { return 2 * kFrac + log + 2; }
 
+HeadShape HeadsOf(const ModelConfig& config);
+// What a layer's scores are multiplied by, to be in units of log2.
+double ScoreScale(const ModelConfig& config, size_t layer);
+
 // INVALID_ARGUMENT, naming the ring, above 64 bits.
 absl::Status CheckRing(absl::string_view name, int bits);
 
@@ -78,6 +82,10 @@ struct ScaledProjection {
   // Which of the residual stream's rows, and their positions (for rotations).
   std::span<const size_t> rows = {};
   std::span<const int64_t> positions = {};
+  // The weight is a row [1, hidden] that multiplies elementwise; `centred`:
+  // then (d x - sum(x)) 2^-k, k = ceil(log2 d), for rows of d entries.
+  bool elementwise = false;
+  bool centred = false;
 };
 // All of them: opened, kFrac. Two rounds before the last opening, which is made
 // when a result is read.
@@ -88,6 +96,9 @@ std::vector<Wire> ProjectScaled(Evaluator& ev, const Residual& residual,
 // x W^T (+ bias), opened; 2 kFrac fraction bits.
 Wire Project(Evaluator& ev, const Wire& x, const StaticMatrix& weight,
              const StaticMatrix& bias, int ring);
+
+// begin, begin + 1, ..., count of them.
+std::vector<size_t> Indices(size_t begin, size_t count);
 
 // Rows of a wire, without a copy where they are all of them.
 Wire SelectRows(Evaluator& ev, const Wire& x, std::span<const size_t> rows);
@@ -117,6 +128,7 @@ struct LinearSpecs {
 LinearSpecs LinearSpecsOf(const LinearWeights* weights, bool has_bias,
                           size_t inputs, size_t outputs, int bias_frac,
                           const Folding& folding = {});
+void Set(LinearSpecs specs, MatrixSpec& weight, MatrixSpec& bias);
 // A table of rows [rows, columns] for lookups; `centred` as above, by rows.
 MatrixSpec TableSpec(const std::vector<float>* values, size_t rows,
                      size_t columns, int frac, bool centred);

@@ -4,8 +4,6 @@
 #include <array>
 #include <cmath>
 #include <memory>
-#include <numbers>
-#include <numeric>
 #include <utility>
 
 #include "common/base/bits.h"
@@ -21,22 +19,6 @@ namespace {
 static_assert(2 * kFrac == kLogitFrac);
 
 // ---- Plan ----
-
-HeadShape HeadsOf(const ModelConfig& config) {
-  return {static_cast<size_t>(config.num_heads),
-          static_cast<size_t>(config.num_kv_heads),
-          static_cast<size_t>(config.head_dim)};
-}
-
-// What the scores are multiplied by, to be in units of log2.
-double ScoreScale(const ModelConfig& config, size_t layer) {
-  double scale = std::numbers::log2e;
-  if (config.scale_attention) {
-    scale /= std::sqrt(static_cast<double>(config.head_dim));
-  }
-  if (config.scale_attention_by_layer) scale /= static_cast<double>(layer + 1);
-  return scale;
-}
 
 bool IsGated(const ModelConfig& config) {
   return config.architecture != Architecture::kGpt2;
@@ -220,37 +202,33 @@ DecoderTensors<MatrixSpec>::Layer LayerSpecs(const DecoderPlan& plan,
   const Folding mlp_in = {w ? &w->mlp_norm : nullptr, 1, false};
   const Folding residual = {nullptr, 1, HasLayerNorm(config)};
   DecoderTensors<MatrixSpec>::Layer out;
-  auto add = [](LinearSpecs specs, MatrixSpec& weight, MatrixSpec& bias) {
-    weight = std::move(specs.weight);
-    bias = std::move(specs.bias);
-  };
   // A norm's bias becomes one of the layer behind it.
   const bool shifted = HasLayerNorm(config);
   const bool qkv_bias = config.qkv_bias || shifted;
   const bool mlp_bias = config.mlp_bias || shifted;
-  add(LinearSpecsOf(w ? &w->q : nullptr, qkv_bias, hidden, q_size,
+  Set(LinearSpecsOf(w ? &w->q : nullptr, qkv_bias, hidden, q_size,
                     p.q.bias_frac, query),
       out.q, out.q_bias);
-  add(LinearSpecsOf(w ? &w->k : nullptr, qkv_bias, hidden, kv_size,
+  Set(LinearSpecsOf(w ? &w->k : nullptr, qkv_bias, hidden, kv_size,
                     p.k.bias_frac, in),
       out.k, out.k_bias);
-  add(LinearSpecsOf(w ? &w->v : nullptr, qkv_bias, hidden, kv_size,
+  Set(LinearSpecsOf(w ? &w->v : nullptr, qkv_bias, hidden, kv_size,
                     p.v.bias_frac, in),
       out.v, out.v_bias);
-  add(LinearSpecsOf(w ? &w->o : nullptr, config.attention_output_bias, q_size,
+  Set(LinearSpecsOf(w ? &w->o : nullptr, config.attention_output_bias, q_size,
                     hidden, 2 * kFrac, residual),
       out.o, out.o_bias);
   // Where normalised rows are projected, products have 2 kFrac fraction bits.
   const bool normed = plan.objective == Objective::kBytes;
-  add(LinearSpecsOf(w ? &w->gate : nullptr, mlp_bias, hidden, mlp,
+  Set(LinearSpecsOf(w ? &w->gate : nullptr, mlp_bias, hidden, mlp,
                     normed ? 2 * kFrac : p.gate.bias_frac, mlp_in),
       out.gate, out.gate_bias);
   if (IsGated(config)) {
-    add(LinearSpecsOf(w ? &w->up : nullptr, mlp_bias, hidden, mlp,
+    Set(LinearSpecsOf(w ? &w->up : nullptr, mlp_bias, hidden, mlp,
                       normed ? 2 * kFrac : p.up.bias_frac, mlp_in),
         out.up, out.up_bias);
   }
-  add(LinearSpecsOf(w ? &w->down : nullptr, config.mlp_bias, mlp, hidden,
+  Set(LinearSpecsOf(w ? &w->down : nullptr, config.mlp_bias, mlp, hidden,
                     2 * kFrac, residual),
       out.down, out.down_bias);
   return out;
@@ -405,7 +383,7 @@ class Decoder {
   Wire HiddenInFewerRounds(const DecoderLayerPlan& p,
                            const DecoderMatrices::Layer& w,
                            const Residual& residual) {
-    const std::vector<size_t> rows = AllRows(residual.x.shape[0]);
+    const std::vector<size_t> rows = Indices(0, residual.x.shape[0]);
     std::vector<ScaledProjection> projections = {
         {&p.gate, &w.gate, &w.gate_bias, nullptr, 0, rows, {}}};
     if (p.product_ring != 0) {
@@ -447,12 +425,6 @@ class Decoder {
     return TruncReduce(ev_, product, product.frac - plan_.residual_frac);
   }
 
-  static std::vector<size_t> AllRows(size_t n) {
-    std::vector<size_t> rows(n);
-    std::iota(rows.begin(), rows.end(), size_t{0});
-    return rows;
-  }
-
   DecoderCache::Layer& At(size_t sequence, size_t layer) {
     return cache_.sequences[sequence].layers[layer];
   }
@@ -465,9 +437,7 @@ class Decoder {
     for (const Batch::Part& part : batch_.parts) {
       Wire own = shared;
       if (batch_.parts.size() > 1) {
-        std::vector<size_t> indices(part.count);
-        std::iota(indices.begin(), indices.end(), part.begin);
-        own = GatherRows(ev_, shared, indices);
+        own = GatherRows(ev_, shared, Indices(part.begin, part.count));
       }
       Wire& to = At(part.sequence, layer).*member;
       if (to.shape.empty()) {
@@ -494,8 +464,7 @@ class Decoder {
       const size_t keys = cached.keys.shape[0];
       if (keys < *window) continue;
       const size_t drop = keys - (*window - 1);
-      std::vector<size_t> rest(keys - drop);
-      std::iota(rest.begin(), rest.end(), drop);
+      const std::vector<size_t> rest = Indices(drop, keys - drop);
       cached.keys = GatherRows(ev_, cached.keys, rest);
       cached.values = GatherRows(ev_, cached.values, rest);
       cached.dropped += drop;
@@ -643,8 +612,7 @@ absl::StatusOr<DecoderShares> ShareDecoder(const DecoderPlan& plan,
 }
 
 int EmbeddedWidth(const DecoderPlan& plan) {
-  // Extend takes |x| < 2^(n - 2).
-  return plan.residual_frac + CeilLog2(plan.embedding.entry_bound) + 2 + 1;
+  return EntryWidth(plan.embedding.entry_bound, plan.residual_frac);
 }
 
 void EmbedToken(const DecoderPlan& plan, const ModelWeights& weights,

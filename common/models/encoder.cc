@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <initializer_list>
-#include <numbers>
 #include <numeric>
 #include <utility>
 
@@ -22,11 +21,6 @@ namespace {
 
 // ---- Plan ----
 
-// What the scores are multiplied by, to be in units of log2.
-double ScoreScale(const ModelConfig& config) {
-  return std::numbers::log2e / std::sqrt(static_cast<double>(config.head_dim));
-}
-
 // The residual stream's gain is 2^k / hidden times the norm's, k this: hidden x
 // - sum(x) then is 2^k times what is wanted (see Centred).
 int CentringBits(const ModelConfig& config) {
@@ -43,9 +37,9 @@ int EmbeddingFrac(const ModelConfig& config, const RmsBounds& rms) {
   return std::max(kFrac, std::min({kPrecision - rms.min, kMost, room}));
 }
 
-// The ring of embedded tokens: Extend takes |x| < 2^(n - 2).
+// The ring of embedded tokens.
 int EmbeddedWidth(const EncoderPlan& plan) {
-  return plan.embedding_frac + CeilLog2(plan.embedding.entry_bound) + 2 + 1;
+  return EntryWidth(plan.embedding.entry_bound, plan.embedding_frac);
 }
 
 // Of x W^T, which no calibration sees in these models, where its product with
@@ -98,15 +92,12 @@ absl::Status PlanAttentionBlock(const EncoderPlan& plan, size_t index,
   const ModelConfig& config = plan.config;
   const LayerBounds& b = plan.bounds.layers[index];
   const EncoderNormPlan& norm = NormBefore(plan, index);
-  const HeadShape shape = {static_cast<size_t>(config.num_heads),
-                           static_cast<size_t>(config.num_kv_heads),
-                           static_cast<size_t>(config.head_dim)};
   p.attention_out_ring = ProductRing(b.attention_out);
   ASSIGN_OR_RETURN(p.attention,
-                   PlanAttention(shape, plan.max_tokens, b.score, b.v,
+                   PlanAttention(HeadsOf(config), plan.max_tokens, b.score, b.v,
                                  b.attention, p.attention_out_ring));
   // The scale is in the queries' weights.
-  const int scale = CeilLog2(ScoreScale(config));
+  const int scale = CeilLog2(ScoreScale(config, index));
   const int score = p.attention.score_ring;
   ASSIGN_OR_RETURN(p.q, PlanBehind("queries", norm, b.q + scale, score));
   ASSIGN_OR_RETURN(p.k, PlanBehind("keys", norm, b.k, score));
@@ -218,11 +209,6 @@ absl::Status CheckModel(const ModelConfig& config, const ModelBounds& bounds,
 
 // ---- Weights ----
 
-void Set(LinearSpecs specs, MatrixSpec& weight, MatrixSpec& bias) {
-  weight = std::move(specs.weight);
-  bias = std::move(specs.bias);
-}
-
 // A norm's gain and bias for the residual stream; the gain as Centred needs it.
 LinearSpecs StreamSpecs(const EncoderPlan& plan, const ScaledPlan& stream,
                         const NormWeights* w) {
@@ -254,7 +240,7 @@ EncoderTensors<MatrixSpec>::Layer LayerSpecs(const EncoderPlan& plan,
   }
   const NormWeights* middle = w ? &w->attention_norm : nullptr;
   const Folding in = {before, 1, false};
-  const Folding query = {before, ScoreScale(config), false};
+  const Folding query = {before, ScoreScale(config, index), false};
   const Folding mlp_in = {middle, 1, false};
   const Folding residual = {nullptr, 1, true};
   EncoderTensors<MatrixSpec>::Layer out;
@@ -329,31 +315,6 @@ Batch MakeBatch(std::span<const size_t> lengths) {
   return batch;
 }
 
-// For rows of d entries (d x - sum(x)) 2^-k, k = ceil(log2 d), exactly: with
-// 2^k / d in x, that is x less its mean.
-Share Centred(Evaluator& ev, const Share& x) {
-  const size_t d = x.shape.back();
-  return MapLinear(ev, "Centred", x, x.shape, x.frac + CeilLog2(d),
-                   [d](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < in.size(); i += d) {
-                       const uint64_t sum = Sum(in.subspan(i, d));
-                       for (size_t j = i; j < i + d; ++j) {
-                         out[j] = d * in[j] - sum;
-                       }
-                     }
-                   });
-}
-
-// What a norm's result goes into. As ScaledProjection, without rotations; a
-// weight of one row multiplies elementwise.
-struct Use {
-  const ScaledPlan* plan;
-  const StaticMatrix* weight;
-  const StaticMatrix* bias;
-  std::span<const size_t> rows;
-  bool centred = false;
-};
-
 // The program, layer by layer.
 class Encoder {
  public:
@@ -399,46 +360,24 @@ class Encoder {
     return ev_.Open(rows);
   }
 
-  // x W^T of each, opened, and times the roots; one round after the other for
-  // all of them. Results with kFrac; the last opening waits for being read.
-  std::vector<Wire> Normalise(const Residual& sum, const NormParams& norm,
-                              std::span<const Use> uses) {
-    std::vector<Wire> wires;
-    if (!ev_.ok()) {  // what failed may have no rows
-      for (const Use& use : uses) {
-        wires.push_back(
-            {{use.rows.size(), use.weight->n}, use.plan->width(), kFrac});
-      }
-      return wires;
-    }
-    int width = 1;
-    for (const Use& use : uses) {
-      wires.push_back(Raw(sum.x, use));
-      width = std::max(width, use.plan->ring);
-    }
-    const Wire root = InverseRoot(ev_, sum.q, norm, width);
-    for (size_t i = 0; i < wires.size(); ++i) {
-      const ScaledPlan& plan = *uses[i].plan;
-      const Wire y = TruncReduce(ev_, wires[i], plan.raw_drop);
-      const Share product =
-          MulExtend(ev_, y, SelectRows(ev_, root, uses[i].rows), Range::kSigned,
-                    plan.ring);
-      wires[i] = ev_.Open(AddStatic(ev_, product, *uses[i].bias));
-    }
-    for (size_t i = 0; i < wires.size(); ++i) {
-      wires[i] = TruncReduce(ev_, wires[i], uses[i].plan->drop);
-    }
-    return wires;
+  static ScaledProjection Plain(const ScaledPlan& plan,
+                                const StaticMatrix& weight,
+                                const StaticMatrix& bias,
+                                std::span<const size_t> rows) {
+    return {.plan = &plan, .weight = &weight, .bias = &bias, .rows = rows};
   }
-
-  Wire Raw(const Wire& x, const Use& use) {
-    const Wire rows = SelectRows(ev_, x, use.rows);
-    const int ring = use.plan->raw_ring;
-    if (use.weight->k != 1) {
-      return ev_.Open(MatMulStatic(ev_, rows, *use.weight, ring));
-    }
-    const Share scaled = MulStatic(ev_, rows, *use.weight, ring);
-    return ev_.Open(use.centred ? Centred(ev_, scaled) : scaled);
+  // A norm's result itself; `centred`: less its rows' means, as the residual
+  // stream goes on.
+  static ScaledProjection Normed(const ScaledPlan& plan,
+                                 const StaticMatrix& gain,
+                                 const StaticMatrix& shift,
+                                 std::span<const size_t> rows, bool centred) {
+    return {.plan = &plan,
+            .weight = &gain,
+            .bias = &shift,
+            .rows = rows,
+            .elementwise = true,
+            .centred = centred};
   }
 
   // Opened once more, together with whatever waits.
@@ -465,12 +404,12 @@ class Encoder {
         first ? weights_.embedding_gain : weights_.layers[index - 1].mlp_gain;
     const StaticMatrix& shift =
         first ? weights_.embedding_shift : weights_.layers[index - 1].mlp_shift;
-    const std::array<Use, 4> uses = {
-        Use{&p.q, &w.q, &w.q_bias, queries},
-        Use{&p.k, &w.k, &w.k_bias, batch_.rows},
-        Use{&p.v, &w.v, &w.v_bias, batch_.rows},
-        Use{&norm.stream, &gain, &shift, queries, /*centred=*/true}};
-    const std::vector<Wire> in = Normalise(sum, norm.norm, uses);
+    const std::array<ScaledProjection, 4> uses = {
+        Plain(p.q, w.q, w.q_bias, queries),
+        Plain(p.k, w.k, w.k_bias, batch_.rows),
+        Plain(p.v, w.v, w.v_bias, batch_.rows),
+        Normed(norm.stream, gain, shift, queries, /*centred=*/true)};
+    const std::vector<Wire> in = ProjectScaled(ev_, sum, norm.norm, uses);
     // Opened together with the scores.
     const Wire values = Widened(in[2], p.attention.value_ring);
     const Wire x = Widened(in[3], p.attention_norm.sum_width);
@@ -518,12 +457,13 @@ class Encoder {
     const Evaluator::Scope scope(ev_, "mlp");
     const EncoderLayerPlan& p = plan_.layers[index];
     const EncoderMatrices::Layer& w = weights_.layers[index];
-    const std::vector<size_t> rows = AllRows(sum);
-    const std::array<Use, 2> uses = {
-        Use{&p.gate, &w.gate, &w.gate_bias, rows},
-        Use{&p.attention_norm.stream, &w.attention_gain, &w.attention_shift,
-            rows, /*centred=*/true}};
-    const std::vector<Wire> in = Normalise(sum, p.attention_norm.norm, uses);
+    const std::vector<size_t> rows = Indices(0, sum.x.shape[0]);
+    const std::array<ScaledProjection, 2> uses = {
+        Plain(p.gate, w.gate, w.gate_bias, rows),
+        Normed(p.attention_norm.stream, w.attention_gain, w.attention_shift,
+               rows, /*centred=*/true)};
+    const std::vector<Wire> in =
+        ProjectScaled(ev_, sum, p.attention_norm.norm, uses);
     // Opened together with the activation's table.
     const Wire x = Widened(in[1], p.mlp_norm.sum_width);
     const Wire h = Activate(ev_, plan_.config.activation, in[0], p.activation);
@@ -534,26 +474,20 @@ class Encoder {
   Share Head(const Residual& sum) {
     const Evaluator::Scope scope(ev_, "head");
     const NormParams& norm = plan_.layers.back().mlp_norm.norm;
-    const std::vector<size_t> rows = AllRows(sum);
+    const std::vector<size_t> rows = Indices(0, sum.x.shape[0]);
     const bool hidden = what_ == EncoderOutput::kHidden;
-    const std::array<Use, 1> use = {
-        hidden ? Use{&plan_.hidden, &weights_.hidden_gain,
-                     &weights_.hidden_shift, rows}
-               : Use{&plan_.pooler, &weights_.pooler, &weights_.pooler_bias,
-                     rows}};
-    const Wire y = Normalise(sum, norm, use)[0];
+    const std::array<ScaledProjection, 1> use = {
+        hidden
+            ? Normed(plan_.hidden, weights_.hidden_gain, weights_.hidden_shift,
+                     rows, /*centred=*/false)
+            : Plain(plan_.pooler, weights_.pooler, weights_.pooler_bias, rows)};
+    const Wire y = ProjectScaled(ev_, sum, norm, use)[0];
     if (hidden) return ToShare(ev_, y);
     const Wire pooled = Activate(ev_, Activation::kTanh, y, plan_.tanh);
     if (what_ == EncoderOutput::kPooled) return ToShare(ev_, pooled);
     return AddStatic(
         ev_, MatMulStatic(ev_, pooled, weights_.classifier, plan_.logit_ring),
         weights_.classifier_bias);
-  }
-
-  static std::vector<size_t> AllRows(const Residual& sum) {
-    std::vector<size_t> rows(sum.x.shape[0]);
-    std::iota(rows.begin(), rows.end(), size_t{0});
-    return rows;
   }
 
   Evaluator& ev_;

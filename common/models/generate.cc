@@ -33,14 +33,9 @@ absl::StatusOr<GenerateResult> GenerateInProcess(
     const PlanDigest& digest, const std::vector<std::vector<int64_t>>& prompts,
     const GenerateOptions& options, GenerationGateway::TokenFn on_token,
     GenerationGateway::EmbedFn embed) {
-  GenerationShape shape;
-  for (const auto& prompt : prompts) shape.prompts.push_back(prompt.size());
-  shape.steps = options.max_tokens;
-  shape.sampling = options.sampling_side;
-  shape.embedding = options.embedding_side;
-  shape.temperature = options.sampling.temperature;
-  shape.top_k = options.sampling.top_k;
-  shape.top_p = options.sampling.top_p;
+  const GenerationShape shape =
+      MakeShape(prompts, options.max_tokens, options.sampling_side,
+                options.embedding_side, options.sampling);
   ASSIGN_OR_RETURN(const SessionSeeds seeds,
                    SessionSeeds::Generate(OsSeedSource()));
   ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, GatewayStream(seeds.gateway));

@@ -69,6 +69,23 @@ size_t GenerationShape::prompt_tokens() const {
   return std::accumulate(prompts.begin(), prompts.end(), size_t{0});
 }
 
+GenerationShape MakeShape(const std::vector<std::vector<int64_t>>& prompts,
+                          size_t steps, SamplingSide sampling,
+                          EmbeddingSide embedding,
+                          const SamplingOptions& options) {
+  GenerationShape shape;
+  for (const auto& prompt : prompts) shape.prompts.push_back(prompt.size());
+  shape.steps = steps;
+  shape.sampling = sampling;
+  shape.embedding = embedding;
+  if (sampling == SamplingSide::kSecure) {
+    shape.temperature = options.temperature;
+    shape.top_k = options.top_k;
+    shape.top_p = options.top_p;
+  }
+  return shape;
+}
+
 absl::Status CheckShape(const DecoderPlan& plan, const GenerationShape& shape) {
   if (shape.prompts.empty()) {
     return absl::InvalidArgumentError("there is no prompt");

@@ -46,6 +46,12 @@ struct GenerationShape {
   size_t prompt_tokens() const;
 };
 
+// The sampling's parameters are in it only where the parties draw.
+GenerationShape MakeShape(const std::vector<std::vector<int64_t>>& prompts,
+                          size_t steps, SamplingSide sampling,
+                          EmbeddingSide embedding,
+                          const SamplingOptions& options);
+
 // Errors: INVALID_ARGUMENT if there is no prompt, an empty one, no step, or
 //   more positions than the plan's context holds (the last token is not fed
 //   back); if secure sampling's parameters are out of range.

@@ -13,9 +13,6 @@
 #include "common/gates/one_hot.h"
 
 namespace tacit {
-namespace {
-
-// Extend takes |x| < 2^(n - 2).
 int EntryWidth(double bound, int frac) {
   if (frac < 0 || !(bound > 0)) return kMaxWidth + 1;
   const double units = std::ceil(std::ldexp(bound, frac));
@@ -24,8 +21,6 @@ int EntryWidth(double bound, int frac) {
   while (static_cast<uint64_t>(units) >> (width - 2) != 0) ++width;
   return width;
 }
-
-}  // namespace
 
 int TokenWidth(size_t vocabulary) {
   int bits = 1;

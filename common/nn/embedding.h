@@ -17,6 +17,10 @@ struct EmbeddingParams {
   size_t one_hot_words = size_t{1} << 24;
 };
 
+// Ring that just holds entries |x| <= bound of `frac` fraction bits as Extend
+// needs them, |x| < 2^(n - 2); above 64 bits if there is none.
+int EntryWidth(double bound, int frac);
+
 // Bits of the wire in which the gateway sends token ids of a vocabulary: they
 // are not negative, and a wire is signed.
 int TokenWidth(size_t vocabulary);
