@@ -68,6 +68,7 @@ class DeploymentTest : public testing::Test {
             kill(deployment_->pid(role), SIGKILL);
             killed = absl::Now();
           }
+          return true;
         },
         absl::Now() + absl::Minutes(1));
     took = absl::Now() - killed;

@@ -114,6 +114,7 @@ TEST(RunTest, TokensAreTheGoldenOnes) {
                  {[&](size_t sequence, const std::string& piece) {
                     EXPECT_EQ(sequence, 0u);
                     streamed += piece;
+                    return true;
                   },
                   [&](const std::string& phase) { phases.push_back(phase); }});
     ASSERT_OK(result);
@@ -496,8 +497,10 @@ TEST(EvalTest, PrivateEqualsPlainAndIsNearFloat) {
     EXPECT_EQ(figures->count, result->reference.count);
     EXPECT_GE(figures->agreement, 0.99);
     EXPECT_LE(figures->divergence, 5e-5);
+    // Rounding coins are fresh each time; over so few predictions their share
+    // has a deviation of about 7e-4.
     EXPECT_NEAR(figures->perplexity() / result->reference.perplexity(), 1,
-                1e-3);
+                5e-3);
     EXPECT_GT(figures->seconds, 0);
   }
   // Both are of the same logits.

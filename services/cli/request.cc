@@ -61,13 +61,14 @@ int RunRequest(
   ProgressLine progress(!json);
   bool begun = false;
   const auto show = [&](size_t, const std::string& piece) {
-    if (!streams) return;
+    if (!streams) return true;
     progress.Clear();
     if (!std::exchange(begun, true) && !request.chat) {
       std::fputs(request.prompts[0].c_str(), stdout);
     }
     std::fputs(piece.c_str(), stdout);
     std::fflush(stdout);
+    return true;
   };
   const absl::StatusOr<RunResult> result =
       run({show, [&](const std::string& phase) { progress.Show(phase); }});

@@ -81,10 +81,14 @@ absl::Status StayUp(const UpOptions& options) {
   std::atomic<bool> asked{false};
   ASSIGN_OR_RETURN(const auto signals,
                    ShutdownSignals::Watch([&](int) { asked = true; }));
+  UpOptions all = options;
+  all.gateway = true;
   ASSIGN_OR_RETURN(const std::unique_ptr<Deployment> deployment,
-                   Deployment::Start(options));
-  std::printf("up; try:  tacit infer --config %s/gateway.yaml \"TEXT\"\n",
-              deployment->folder().c_str());
+                   Deployment::Start(all));
+  std::printf(
+      "up, the gateway at %s; try:  tacit infer --config %s/gateway.yaml "
+      "\"TEXT\"\n",
+      deployment->gateway().listen.c_str(), deployment->folder().c_str());
   std::fflush(stdout);
   while (!asked) {
     RETURN_IF_ERROR(deployment->Check());

@@ -52,7 +52,7 @@ int Ended(const char* command, const absl::Status& status) {
 struct ServeCommands::Parsed {
   Configured<DealerConfig> dealer;
   Configured<PartyConfig> party;
-  Configured<GatewayConfig> infer, status;
+  Configured<GatewayConfig> gateway, infer, status;
   TextRequest request;
   bool json = false;
   UpOptions up_options;
@@ -64,13 +64,14 @@ ServeCommands::ServeCommands(CLI::App& app)
   Parsed& p = *parsed_;
   p.dealer.Add(app, "dealer", "Serve correlated randomness of a model");
   p.party.Add(app, "party", "Serve as one of the two computing parties");
+  p.gateway.Add(app, "gateway", "Serve a user's programs, as their gateway");
   p.infer.Add(app, "infer", "Continue a text privately by a deployment");
   AddRequestOptions(*p.infer.command, p.request);
   p.infer.command->add_flag("--json", p.json,
                             "Print a JSON object instead of text");
   p.status.Add(app, "status", "Whether a deployment's roles are up and agree");
   p.up = app.add_subcommand(
-      "up", "Start dealer and parties on this machine; Ctrl-C ends them");
+      "up", "Start all roles on this machine; Ctrl-C ends them");
   p.up->add_option("--model", p.up_options.model, kModelHelp);
   AddPlanFile(*p.up, p.up_options.plan);
   p.up->add_option("--dir", p.up_options.folder,
@@ -95,6 +96,11 @@ std::optional<int> ServeCommands::Run() {
   if (p.party.command->parsed()) {
     return p.party.Run([](const PartyConfig& config) {
       return Ended("party", ServeParty(config));
+    });
+  }
+  if (p.gateway.command->parsed()) {
+    return p.gateway.Run([](const GatewayConfig& config) {
+      return Ended("gateway", ServeGateway(config));
     });
   }
   if (p.infer.command->parsed()) {

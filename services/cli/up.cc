@@ -24,6 +24,7 @@
 #include "services/cli/provision.h"
 #include "services/runtime/host.h"
 #include "services/security/certs.h"
+#include "tacit/v1/gateway.grpc.pb.h"
 #include "tacit/v1/plan.grpc.pb.h"
 
 namespace tacit {
@@ -75,11 +76,32 @@ std::string CommonYaml(const fs::path& folder, const std::string& role,
                       "\n  key: ", (certs / "key.pem").string(), "\n");
 }
 
+// The command that runs it.
+std::string CommandOf(const std::string& role) {
+  return role == "party0" || role == "party1" ? "party" : role;
+}
+
 std::string RoleYaml(const fs::path& folder, const std::string& role,
                      const std::string& address, int threads) {
   return absl::StrCat("listen: ", address, "\n", CommonYaml(folder, role, role),
                       "state_dir: ", (folder / "state" / role).string(),
                       "\nthreads: ", threads, "\n");
+}
+
+// Whether a role answers its first question, soon.
+bool Answers(ServiceRole role, const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(
+      absl::ToChronoTime(absl::Now() + absl::Milliseconds(500)));
+  if (role == ServiceRole::kGateway) {
+    v1::GatewayService::Stub stub(channel);
+    v1::GetModelResponse response;
+    return stub.GetModel(&context, {}, &response).ok();
+  }
+  v1::PlanService::Stub stub(channel);
+  v1::GetPlanResponse response;
+  return stub.GetPlan(&context, {}, &response).ok();
 }
 
 }  // namespace
@@ -150,6 +172,11 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
     std::error_code error;
     fs::create_directories(folder / "state" / name, error);
   }
+  std::string listen;
+  if (options.gateway) {
+    ASSIGN_OR_RETURN(const int port, FreePort());
+    listen = absl::StrCat("listen: 127.0.0.1:", port, "\n");
+  }
   for (const Role& role : roles_) {
     std::string yaml =
         RoleYaml(folder, role.name, role.address, options.threads);
@@ -166,7 +193,7 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
   }
   const fs::path file = folder / "gateway.yaml";
   RETURN_IF_ERROR(WriteFile(
-      file, absl::StrCat(CommonYaml(folder, "gateway", "gateway"),
+      file, absl::StrCat(listen, CommonYaml(folder, "gateway", "gateway"),
                          "dealer:\n  address: ", roles_[0].address,
                          "\nparty0:\n  address: ", roles_[1].address,
                          "\nparty1:\n  address: ", roles_[2].address, "\n")));
@@ -175,6 +202,7 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
   ASSIGN_OR_RETURN(const LoadedConfig<GatewayConfig> loaded,
                    LoadConfig<GatewayConfig>(flags, {}));
   gateway_ = loaded.config;
+  if (options.gateway) roles_.push_back({"gateway", gateway_.listen});
   return absl::OkStatus();
 }
 
@@ -182,8 +210,8 @@ absl::Status Deployment::Spawn(Role& role) {
   const fs::path folder(folder_);
   const std::string config = (folder / (role.name + ".yaml")).string();
   const std::string log = (folder / (role.name + ".log")).string();
-  const std::string command = role.name == "dealer" ? "dealer" : "party";
-  std::vector<std::string> words = {"tacit", command, "--config", config};
+  std::vector<std::string> words = {"tacit", CommandOf(role.name), "--config",
+                                    config};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -264,19 +292,14 @@ absl::Status Deployment::AwaitHealth(absl::Time deadline) {
                    MakeCredentials(gateway_.tls, ServiceRole::kGateway,
                                    gateway_.name, {}, nullptr));
   constexpr ServiceRole kRoles[] = {ServiceRole::kDealer, ServiceRole::kParty0,
-                                    ServiceRole::kParty1};
+                                    ServiceRole::kParty1,
+                                    ServiceRole::kGateway};
   for (size_t i = 0; i < roles_.size(); ++i) {
     const auto channel =
         grpc::CreateChannel(roles_[i].address, credentials->Channel(kRoles[i]));
     while (true) {
       RETURN_IF_ERROR(Check());
-      v1::PlanService::Stub stub(channel);
-      grpc::ClientContext context;
-      context.set_wait_for_ready(true);
-      context.set_deadline(
-          absl::ToChronoTime(absl::Now() + absl::Milliseconds(500)));
-      v1::GetPlanResponse response;
-      if (stub.GetPlan(&context, {}, &response).ok()) break;
+      if (Answers(kRoles[i], channel)) break;
       if (absl::Now() > deadline) {
         return absl::UnavailableError(absl::StrCat(
             "the ", roles_[i].name, " does not come up: ", LogTail(roles_[i])));

@@ -27,13 +27,14 @@ struct UpOptions {
   size_t context = 0;  // 0: what the model holds, at most 1,024
   WeightMode weights = WeightMode::kDealerHeld;
   bool client_embedding = false;
-  int threads = 0;      // of each role; 0: as many as processors
-  int prefetch = 2;     // sessions that the dealer keeps ready
-  std::string program;  // of the roles; empty: this one
+  int threads = 0;       // of each role; 0: as many as processors
+  int prefetch = 2;      // sessions that the dealer keeps ready
+  bool gateway = false;  // as a process, too
+  std::string program;   // of the roles; empty: this one
   std::function<void(const std::string& phase)> on_phase;
 };
 
-// Provisions (unless the folder has been), makes certificates, starts the three
+// Provisions (unless the folder has been), makes certificates, starts the
 // processes and waits until all are healthy. Destruction ends them.
 class Deployment {
  public:
@@ -50,7 +51,8 @@ class Deployment {
   // UNAVAILABLE, with the end of its log, if a role's process has ended.
   absl::Status Check();
 
-  // The process of "dealer", "party0" or "party1"; -1 if there is none.
+  // The process of "dealer", "party0", "party1" or "gateway"; -1 if there is
+  // none.
   pid_t pid(const std::string& role) const;
   // Starts a role again whose process has ended, at the same address, and waits
   // until all are healthy.
@@ -58,7 +60,7 @@ class Deployment {
 
  private:
   struct Role {
-    std::string name;  // "dealer", "party0", "party1"
+    std::string name;  // "dealer", "party0", "party1", "gateway"
     std::string address;
     pid_t pid = -1;
   };

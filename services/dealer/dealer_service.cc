@@ -1,5 +1,6 @@
 #include "services/dealer/dealer_service.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/gates/dealer.h"
 #include "services/telemetry/log.h"
+#include "services/transport/byte_buffer.h"
 #include "services/transport/status.h"
 
 namespace tacit {
@@ -16,36 +18,23 @@ namespace {
 
 constexpr absl::Duration kWatchInterval = absl::Milliseconds(500);
 
-// Parses a raw request. The message is small: its parts are copied.
-template <typename Message>
-absl::StatusOr<Message> ParseRaw(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  if (!buffer.Dump(&slices).ok()) {
-    return absl::InvalidArgumentError("the request is no message");
-  }
-  std::string bytes;
-  for (const grpc::Slice& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  Message message;
-  if (!message.ParseFromString(bytes)) {
-    return absl::InvalidArgumentError("the request is no message");
-  }
-  return message;
-}
-
 }  // namespace
 
 struct DealerService::Session {
-  explicit Session(const TransportOptions& transport)
-      : outbox{MaterialOutbox(transport), MaterialOutbox(transport)} {}
+  Session(const SessionId& id, const SessionSeeds& seeds,
+          const SessionProgram& program, const TransportOptions& transport)
+      : id(id),
+        seeds(seeds),
+        program(program),
+        outbox{MaterialOutbox(transport), MaterialOutbox(transport)} {}
 
-  SessionId id;
-  Seed gateway_seed{std::array<uint8_t, Seed::kBytes>{}};
-  SessionSeeds seeds{{gateway_seed, gateway_seed}, gateway_seed};
-  SessionProgram program;
+  const SessionId id;
+  const SessionSeeds seeds;
+  const SessionProgram program;
   MaterialOutbox outbox[2];
   absl::Time handed_out = absl::InfiniteFuture();
+  // Since when one party has come for its material and the other has not.
+  absl::Time half_taken = absl::InfiniteFuture();
   std::atomic<bool> dealt{false};  // the thread has ended
   std::thread thread;
 
@@ -53,8 +42,28 @@ struct DealerService::Session {
   size_t buffered() const {
     return outbox[0].buffered_bytes() + outbox[1].buffered_bytes();
   }
+  absl::Status status() const {
+    absl::Status status = outbox[0].status();
+    status.Update(outbox[1].status());
+    return status;
+  }
   void Abort(const absl::Status& status) {
     for (MaterialOutbox& box : outbox) box.Abort(status);
+  }
+  // What one party has given up is of no use to the other.
+  void AbortHalf(absl::Duration patience) {
+    const absl::Status ended = status();
+    if (!ended.ok()) return Abort(ended);
+    if (outbox[0].taken() == outbox[1].taken()) {
+      half_taken = absl::InfiniteFuture();
+      return;
+    }
+    half_taken = std::min(half_taken, absl::Now());
+    if (absl::Now() - half_taken > patience) {
+      Abort(absl::DeadlineExceededError(absl::StrCat(
+          "only one party has fetched the session's material within ",
+          absl::FormatDuration(patience))));
+    }
   }
 };
 
@@ -82,6 +91,21 @@ grpc::Status DealerService::OpenSession(grpc::ServerContext*,
   return ToGrpcStatus(status);
 }
 
+grpc::Status DealerService::CloseSession(grpc::ServerContext*,
+                                         const v1::CloseSessionRequest* request,
+                                         v1::CloseSessionResponse*) {
+  const absl::StatusOr<SessionId> id = ParseSessionId(request->session_id());
+  if (!id.ok()) return ToGrpcStatus(id.status());
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = sessions_.find(*id);
+  if (found != sessions_.end() &&
+      found->second->handed_out != absl::InfiniteFuture()) {
+    found->second->Abort(absl::CancelledError("the gateway has left"));
+    changed_.notify_all();
+  }
+  return grpc::Status::OK;
+}
+
 absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
                                  v1::OpenSessionResponse& response) {
   ASSIGN_OR_RETURN(const PlanDigest digest, ParseDigest(request.plan_digest()));
@@ -96,7 +120,7 @@ absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
     std::lock_guard<std::mutex> lock(mutex_);
     session->handed_out = absl::Now();
   }
-  const auto& seed = session->gateway_seed.bytes();
+  const auto& seed = session->seeds.gateway.bytes();
   response.set_session_id(session->id.data(), session->id.size());
   response.set_gateway_seed(seed.data(), seed.size());
   response.set_idle_timeout_ms(
@@ -134,11 +158,10 @@ absl::StatusOr<DealerService::SessionRef> DealerService::Begin(
                        " sessions, as many as it may: try again later"));
     }
   }
-  auto session = std::make_shared<Session>(options_.transport);
-  session->program = program;
-  ASSIGN_OR_RETURN(session->id, GenerateSessionId(seeds_));
-  ASSIGN_OR_RETURN(session->seeds, SessionSeeds::Generate(seeds_));
-  session->gateway_seed = session->seeds.gateway;
+  ASSIGN_OR_RETURN(const SessionId id, GenerateSessionId(seeds_));
+  ASSIGN_OR_RETURN(const SessionSeeds seeds, SessionSeeds::Generate(seeds_));
+  auto session =
+      std::make_shared<Session>(id, seeds, program, options_.transport);
   // Before anything of it leaves this process: no restart deals it again.
   RETURN_IF_ERROR(ledger_.Use(session->id));
   std::lock_guard<std::mutex> lock(mutex_);
@@ -214,8 +237,10 @@ void DealerService::Deal(const SessionRef& session) {
 absl::StatusOr<DealerService::SessionRef> DealerService::Find(
     const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request,
     int& party) {
-  ASSIGN_OR_RETURN(const v1::StreamMaterialRequest message,
-                   ParseRaw<v1::StreamMaterialRequest>(request));
+  v1::StreamMaterialRequest message;
+  if (!ParseMessage(request, message).ok()) {
+    return absl::InvalidArgumentError("the request is no message");
+  }
   ASSIGN_OR_RETURN(party, peer_party_(context));
   if (message.party() != static_cast<uint32_t>(party)) {
     metrics_.Rejected(RejectReason::kUnauthorized);
@@ -266,8 +291,9 @@ void DealerService::Watch() {
         session->Abort(absl::DeadlineExceededError(
             "the parties did not fetch the session's material in time"));
       }
+      session->AbortHalf(options_.transport.accept_timeout);
       // What was dealt and not yet fetched stays, unless it has failed.
-      const bool fetched = session->taken() || session->handed_out < expired ||
+      const bool fetched = session->taken() || !session->status().ok() ||
                            stopped_ || session->buffered() == 0;
       if (session->dealt && fetched) {
         ended.push_back(session);

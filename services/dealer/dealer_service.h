@@ -55,6 +55,9 @@ class DealerService final : public DealerServiceBase {
   grpc::Status OpenSession(grpc::ServerContext* context,
                            const v1::OpenSessionRequest* request,
                            v1::OpenSessionResponse* response) override;
+  grpc::Status CloseSession(grpc::ServerContext* context,
+                            const v1::CloseSessionRequest* request,
+                            v1::CloseSessionResponse* response) override;
   WriteReactor* StreamMaterial(grpc::CallbackServerContext* context,
                                const grpc::ByteBuffer* request) override;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -15,10 +16,13 @@
 #include "common/nn/embedding.h"
 #include "common/nn/sampling.h"
 #include "services/runtime/served_model.h"
+#include "services/transport/raw_stream.h"
 #include "services/transport/status.h"
 
 namespace tacit {
 namespace {
+
+constexpr absl::Duration kCloseTimeout = absl::Seconds(1);
 
 absl::Status In(absl::string_view role, const absl::Status& status) {
   if (status.ok()) return status;
@@ -69,6 +73,38 @@ bool IsWorthARetry(const absl::Status& status) {
       return false;
   }
 }
+
+// Calls `call` at `when`, on one of gRPC's threads, unless it is destroyed
+// before; destruction waits for a call under way.
+class Timer {
+ public:
+  Timer(absl::Time when, std::function<void()> call)
+      : end_(std::make_shared<Cancellation>()) {
+    if (when == absl::InfiniteFuture()) return;
+    end_->OnCancel(std::move(call));
+    alarm_ = CallLater(when - absl::Now(), [end = end_] { end->Cancel(); });
+  }
+  ~Timer() { end_->OnCancel(nullptr); }
+
+ private:
+  const std::shared_ptr<Cancellation> end_;
+  std::unique_ptr<grpc::Alarm> alarm_;
+};
+
+// Calls `call` when the request is cancelled, as long as it exists.
+class Cancelled {
+ public:
+  Cancelled(Cancellation* cancellation, std::function<void()> call)
+      : cancellation_(cancellation) {
+    if (cancellation_ != nullptr) cancellation_->OnCancel(std::move(call));
+  }
+  ~Cancelled() {
+    if (cancellation_ != nullptr) cancellation_->OnCancel(nullptr);
+  }
+
+ private:
+  Cancellation* const cancellation_;
+};
 
 // One party's part of a session, as a thread serves it.
 absl::Status Serve(int party, const DecoderPlan& plan,
@@ -151,6 +187,16 @@ absl::StatusOr<v1::OpenSessionResponse> GatewayClient::OpenSession(
   return response;
 }
 
+void GatewayClient::CloseSession(const SessionId& id) {
+  v1::DealerService::Stub stub(dealer_channel_);
+  v1::CloseSessionRequest request;
+  request.set_session_id(id.data(), id.size());
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kCloseTimeout));
+  v1::CloseSessionResponse response;
+  (void)stub.CloseSession(&context, request, &response);
+}
+
 absl::Status GatewayClient::RunSession(
     const std::vector<std::vector<int64_t>>& prompts,
     const InferOptions& options, const SessionProgram& program,
@@ -196,10 +242,18 @@ absl::Status GatewayClient::RunSession(
            Serve(b, plan_, program.shape, *gateway, *calls[b], patience));
     if (!statuses[b].ok()) fail(statuses[b]);
   };
-  std::thread party1([&] { serve(1); });
-  // The deadline of all of it, whatever the parties are at.
-  serve(0);
-  party1.join();
+  {
+    const Timer deadline(options.deadline, [&] {
+      fail(absl::DeadlineExceededError("the request took too long"));
+    });
+    const Cancelled cancelled(options.cancellation, [&] {
+      fail(absl::CancelledError("the request was cancelled"));
+    });
+    std::thread party1([&] { serve(1); });
+    serve(0);
+    party1.join();
+  }
+  if (!first.ok()) CloseSession(id);
   result.sequences = gateway->TakeSequences();
   result.seconds_prefill = gateway->seconds_first();
   result.seconds_decode = gateway->seconds_last() - result.seconds_prefill;
@@ -210,18 +264,10 @@ absl::StatusOr<InferResult> GatewayClient::Infer(
     const std::vector<std::vector<int64_t>>& prompts,
     const InferOptions& options, const GenerationGateway::TokenFn& on_token) {
   SessionProgram program;
-  GenerationShape& shape = program.shape;
-  for (const auto& prompt : prompts) shape.prompts.push_back(prompt.size());
-  shape.steps = options.max_tokens;
-  shape.sampling = options.sampling_side;
-  shape.embedding = options.embedding_side;
-  if (shape.sampling == SamplingSide::kSecure) {
-    shape.temperature = options.sampling.temperature;
-    shape.top_k = options.sampling.top_k;
-    shape.top_p = options.sampling.top_p;
-  }
+  program.shape = MakeShape(prompts, options.max_tokens, options.sampling_side,
+                            options.embedding_side, options.sampling);
   program.rounding = options.rounding;
-  RETURN_IF_ERROR(CheckShape(plan_, shape));
+  RETURN_IF_ERROR(CheckShape(plan_, program.shape));
   std::atomic<bool> begun{false};
   const GenerationGateway::TokenFn counted = [&](size_t s, int64_t token) {
     begun = true;
@@ -233,6 +279,9 @@ absl::StatusOr<InferResult> GatewayClient::Infer(
         RunSession(prompts, options, program, counted, result);
     if (absl::Now() >= options.deadline) {
       return absl::DeadlineExceededError("the request took too long");
+    }
+    if (options.cancellation != nullptr && options.cancellation->cancelled()) {
+      return absl::CancelledError("the request was cancelled");
     }
     if (status.ok()) return result;
     if (begun || attempt >= options_.retries || !IsWorthARetry(status)) {

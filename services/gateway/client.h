@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/models/generation.h"
+#include "services/gateway/cancellation.h"
 #include "services/runtime/session_shape.h"
 #include "services/transport/infer_stream.h"
 #include "services/transport/options.h"
@@ -42,6 +43,7 @@ struct InferOptions {
   std::vector<int64_t> stop_tokens;
   Rounding rounding = Rounding::kStochastic;
   absl::Time deadline = absl::InfiniteFuture();  // of all of it
+  Cancellation* cancellation = nullptr;          // may end it
 };
 
 struct InferResult {
@@ -67,15 +69,13 @@ class GatewayClient {
   // Runs one session; `on_token` is called for each token as it comes, from
   // other threads, one at a time; false ends the sequence. A session that fails
   // before its first token is tried again on a fresh one, with fresh masks.
-  // Errors: GenerationGateway::Create's; DEADLINE_EXCEEDED; CANCELLED after
-  //   CancelAll; else the roles'.
+  // Errors: GenerationGateway::Create's; DEADLINE_EXCEEDED; CANCELLED by
+  //   options.cancellation; else the roles'.
   absl::StatusOr<InferResult> Infer(
       const std::vector<std::vector<int64_t>>& prompts,
       const InferOptions& options, const GenerationGateway::TokenFn& on_token);
 
  private:
-  struct Attempt;
-
   GatewayClient(const DecoderPlan& plan, const PlanDigest& digest,
                 const ClientOptions& options, GenerationGateway::EmbedFn embed)
       : plan_(plan),
@@ -85,6 +85,9 @@ class GatewayClient {
 
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(
       const SessionProgram& program, absl::Time deadline);
+  // Tells the dealer that nobody will fetch the material. It notices by itself
+  // if this fails, later.
+  void CloseSession(const SessionId& id);
   absl::Status RunSession(const std::vector<std::vector<int64_t>>& prompts,
                           const InferOptions& options,
                           const SessionProgram& program,

@@ -31,7 +31,7 @@ Transcripts::Transcripts(const Tokenizer& tokenizer, const TextRequest& request,
                          const TextFn& on_text)
     : request_(request), on_text_(on_text) {
   for (size_t i = 0; i < request.prompts.size(); ++i) {
-    sequences_.push_back({tokenizer.NewStream(), ""});
+    sequences_.push_back({tokenizer.NewStream()});
   }
 }
 
@@ -47,11 +47,15 @@ bool Transcripts::Append(size_t sequence, absl::StatusOr<std::string> piece) {
   }
   std::string& text = sequences_[sequence].text;
   text += *piece;
-  if (!piece->empty() && on_text_) on_text_(sequence, *piece);
-  return std::none_of(request_.stop.begin(), request_.stop.end(),
-                      [&](const std::string& stop) {
-                        return !stop.empty() && absl::StrContains(text, stop);
-                      });
+  bool& wanted = sequences_[sequence].wanted;
+  if (wanted && !piece->empty() && on_text_) {
+    wanted = on_text_(sequence, *piece);
+  }
+  return wanted && std::none_of(request_.stop.begin(), request_.stop.end(),
+                                [&](const std::string& stop) {
+                                  return !stop.empty() &&
+                                         absl::StrContains(text, stop);
+                                });
 }
 
 absl::StatusOr<std::vector<std::string>> Transcripts::Finish() {

@@ -35,9 +35,9 @@ struct TextSequence {
   GeneratedSequence generated;
 };
 
-// Text as it is decoded; pieces are valid UTF-8. Called from several threads,
-// not at once.
-using TextFn = std::function<void(size_t sequence, const std::string& piece)>;
+// Text as it is decoded; pieces are valid UTF-8. False ends the sequence.
+// Called from several threads, not at once.
+using TextFn = std::function<bool(size_t sequence, const std::string& piece)>;
 
 // Errors: INVALID_ARGUMENT for an empty prompt or one that is no UTF-8;
 //   NOT_FOUND without a chat template.
@@ -61,6 +61,7 @@ class Transcripts {
   struct One {
     Tokenizer::Stream stream;
     std::string text;
+    bool wanted = true;  // by on_text
   };
   bool Append(size_t sequence, absl::StatusOr<std::string> piece);
 

@@ -12,14 +12,11 @@
 namespace tacit {
 namespace {
 
-// What the session has cost: the program, run for as many steps.
+// What a session of that shape costs.
 Cost DeclaredCost(const DecoderPlan& plan, const DecoderMatrices& shapes,
-                  const GenerationShape& shape, Rounding rounding,
-                  size_t steps) {
-  GenerationShape done = shape;
-  done.steps = std::max<size_t>(1, steps);
+                  const GenerationShape& shape, Rounding rounding) {
   CostEvaluator ev(rounding);
-  Generate(ev, plan, shapes, done);
+  Generate(ev, plan, shapes, shape);
   return ev.Finish();
 }
 
@@ -58,10 +55,8 @@ absl::StatusOr<std::unique_ptr<TextClient>> TextClient::Create(
   for (int b = 0; b < 2; ++b) {
     options.party_credentials[b] = impl->credentials->Channel(PartyRole(b));
   }
-  options.transport = TransportOptionsOf(config, /*stripes=*/1);
-  if (!impl->credentials->secure()) {
-    options.transport.user_agent = ClaimedIdentity(impl->credentials->self());
-  }
+  options.transport =
+      TransportOptionsOf(config, /*stripes=*/1, *impl->credentials);
   options.step_timeout = config.deadlines.step;
   GenerationGateway::EmbedFn embed;
   if (impl->folder.embedding.has_value()) {
@@ -81,13 +76,16 @@ const std::string& TextClient::model_name() const {
   return impl_->folder.plan.info.model;
 }
 
+size_t TextClient::context() const { return impl_->folder.plan.plan.context; }
+
 absl::Status TextClient::CheckPlans(absl::Duration timeout) {
   return impl_->client->CheckPlans(timeout);
 }
 
 absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
                                              const TextFn& on_text,
-                                             absl::Time deadline) {
+                                             absl::Time deadline,
+                                             Cancellation* cancellation) {
   const ProvisionedPlan& plan = impl_->folder.plan;
   ASSIGN_OR_RETURN(const auto prompts,
                    EncodePrompts(*impl_->tokenizer, request));
@@ -99,6 +97,7 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
   options.stop_tokens = plan.plan.config.eos_ids;
   options.rounding = request.rounding;
   options.deadline = deadline;
+  options.cancellation = cancellation;
   Transcripts transcripts(*impl_->tokenizer, request, on_text);
   ASSIGN_OR_RETURN(
       InferResult result,
@@ -107,21 +106,16 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
       }));
   ASSIGN_OR_RETURN(std::vector<std::string> texts, transcripts.Finish());
   TextResult out;
-  GenerationShape shape;
-  size_t steps = 0;
+  size_t steps = 1;
   for (size_t i = 0; i < prompts.size(); ++i) {
     steps = std::max(steps, result.sequences[i].tokens.size());
-    shape.prompts.push_back(prompts[i].size());
     out.sequences.push_back({std::move(texts[i]), prompts[i].size(),
                              std::move(result.sequences[i])});
   }
-  shape.sampling = request.sampling_side;
-  shape.embedding = request.embedding_side;
-  shape.temperature = request.sampling.temperature;
-  shape.top_k = request.sampling.top_k;
-  shape.top_p = request.sampling.top_p;
-  out.cost =
-      DeclaredCost(plan.plan, impl_->shapes, shape, request.rounding, steps);
+  const GenerationShape shape =
+      MakeShape(prompts, steps, request.sampling_side, request.embedding_side,
+                request.sampling);
+  out.cost = DeclaredCost(plan.plan, impl_->shapes, shape, request.rounding);
   out.seconds_open = result.seconds_open;
   out.seconds_prefill = result.seconds_prefill;
   out.seconds_decode = result.seconds_decode;

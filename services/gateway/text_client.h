@@ -36,11 +36,13 @@ class TextClient {
   absl::Status CheckPlans(absl::Duration timeout);
 
   // Errors: EncodePrompts', GatewayClient::Infer's.
-  absl::StatusOr<TextResult> Infer(
-      const TextRequest& request, const TextFn& on_text,
-      absl::Time deadline = absl::InfiniteFuture());
+  absl::StatusOr<TextResult> Infer(const TextRequest& request,
+                                   const TextFn& on_text,
+                                   absl::Time deadline = absl::InfiniteFuture(),
+                                   Cancellation* cancellation = nullptr);
 
   const std::string& model_name() const;
+  size_t context() const;  // positions of prompt and answer together
 
  private:
   struct Impl;

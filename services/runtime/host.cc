@@ -17,8 +17,12 @@
 
 namespace tacit {
 
-TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes) {
+TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes,
+                                    const ServiceCredentials& credentials) {
   TransportOptions options;
+  if (!credentials.secure()) {
+    options.user_agent = ClaimedIdentity(credentials.self());
+  }
   options.timeout = config.deadlines.step;
   options.accept_timeout = config.deadlines.connect;
   options.max_waiting_sessions =

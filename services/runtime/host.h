@@ -22,8 +22,10 @@
 
 namespace tacit {
 
-// Sizes and times of all connections, from a role's configuration.
-TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes);
+// Sizes and times of all connections, from a role's configuration; without TLS
+// they say who is calling, as well.
+TransportOptions TransportOptionsOf(const ServiceConfig& config, int stripes,
+                                    const ServiceCredentials& credentials);
 
 // Credentials of the role that the configuration names; `calls` are the
 // addresses that it will call.

@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/models/provision.h"
 #include "services/dealer/dealer_service.h"
+#include "services/gateway/gateway_service.h"
 #include "services/ledger/session_ledger.h"
 #include "services/party/party_service.h"
 #include "services/runtime/host.h"
@@ -59,6 +60,25 @@ ServedModel ModelOf(ProvisionedPlan plan, DecoderMatrices matrices) {
   return model;
 }
 
+// Listens until the signal, then drains and stops `service`.
+template <typename Service>
+absl::Status Serve(const ServiceConfig& config,
+                   const TransportOptions& transport,
+                   const ServiceCredentials& credentials, Metrics& metrics,
+                   const std::vector<grpc::Service*>& services,
+                   Service& service, const std::function<absl::Time()>& wait) {
+  ASSIGN_OR_RETURN(
+      const auto host,
+      ServiceHost::Start(config, transport, credentials, metrics, services));
+  metrics.SetCertificateExpiry(credentials.Expires());
+  const absl::Time deadline = wait();
+  host->SetServing(false);
+  service.Drain(deadline);
+  host->Shutdown(deadline);
+  service.Stop();
+  return absl::OkStatus();
+}
+
 absl::Status RunDealer(const DealerConfig& config,
                        const std::function<absl::Time()>& wait) {
   Metrics metrics("dealer");
@@ -73,7 +93,7 @@ absl::Status RunDealer(const DealerConfig& config,
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
   LogModel(model);
   DealerOptions options;
-  options.transport = TransportOptionsOf(config, /*stripes=*/1);
+  options.transport = TransportOptionsOf(config, /*stripes=*/1, *credentials);
   options.limits = LimitsOf(config);
   options.max_sessions = static_cast<size_t>(config.limits.max_sessions);
   options.prefetch_sessions =
@@ -85,16 +105,8 @@ absl::Status RunDealer(const DealerConfig& config,
                           return credentials->authorizer().PeerParty(context);
                         });
   PlanServiceImpl plans(model);
-  ASSIGN_OR_RETURN(const auto host,
-                   ServiceHost::Start(config, options.transport, *credentials,
-                                      metrics, {&service, &plans}));
-  metrics.SetCertificateExpiry(credentials->Expires());
-  const absl::Time deadline = wait();
-  host->SetServing(false);
-  service.Drain(deadline);
-  host->Shutdown(deadline);
-  service.Stop();
-  return absl::OkStatus();
+  return Serve(config, options.transport, *credentials, metrics,
+               {&service, &plans}, service, wait);
 }
 
 absl::Status RunParty(const PartyConfig& config,
@@ -115,11 +127,8 @@ absl::Status RunParty(const PartyConfig& config,
   LogModel(model);
   PartyOptions options;
   options.party = id;
-  options.transport =
-      TransportOptionsOf(config, static_cast<int>(config.stripes));
-  if (!credentials->secure()) {
-    options.transport.user_agent = ClaimedIdentity(credentials->self());
-  }
+  options.transport = TransportOptionsOf(
+      config, static_cast<int>(config.stripes), *credentials);
   options.limits = LimitsOf(config);
   options.max_sessions = static_cast<size_t>(config.limits.max_sessions);
   options.queue_length = static_cast<size_t>(config.limits.queue_length);
@@ -149,16 +158,23 @@ absl::Status RunParty(const PartyConfig& config,
   PlanServiceImpl plans(model);
   std::vector<grpc::Service*> services = {service.inference(), &plans};
   if (id == 1) services.push_back(service.peer());
-  ASSIGN_OR_RETURN(const auto host,
-                   ServiceHost::Start(config, options.transport, *credentials,
-                                      metrics, services));
-  metrics.SetCertificateExpiry(credentials->Expires());
-  const absl::Time deadline = wait();
-  host->SetServing(false);
-  service.Drain(deadline);
-  host->Shutdown(deadline);
-  service.Stop();
-  return absl::OkStatus();
+  return Serve(config, options.transport, *credentials, metrics, services,
+               service, wait);
+}
+
+absl::Status RunGateway(const GatewayConfig& config,
+                        const std::function<absl::Time()>& wait) {
+  Metrics metrics("gateway");
+  ASSIGN_OR_RETURN(const auto credentials,
+                   MakeCredentials(config.tls, ServiceRole::kGateway,
+                                   config.name, {config.listen}, &metrics));
+  ASSIGN_OR_RETURN(const auto client, TextClient::Create(config));
+  GatewayOptions options;
+  options.max_requests = static_cast<size_t>(config.limits.max_sessions);
+  options.max_tokens = static_cast<size_t>(config.limits.max_tokens);
+  GatewayService service(*client, options, metrics);
+  return Serve(config, TransportOptionsOf(config, /*stripes=*/1, *credentials),
+               *credentials, metrics, {&service}, service, wait);
 }
 
 }  // namespace
@@ -174,6 +190,13 @@ absl::Status ServeParty(const PartyConfig& config) {
   return RunUntilSignal(config, config.id == 0 ? "party/0" : "party/1",
                         [&](const std::function<absl::Time()>& wait) {
                           return RunParty(config, wait);
+                        });
+}
+
+absl::Status ServeGateway(const GatewayConfig& config) {
+  return RunUntilSignal(config, "gateway",
+                        [&](const std::function<absl::Time()>& wait) {
+                          return RunGateway(config, wait);
                         });
 }
 

@@ -1,4 +1,4 @@
-// The dealer and the parties as processes, from their configuration.
+// The roles as processes, from their configuration.
 #ifndef TACIT_SERVICES_RUNTIME_ROLES_H_
 #define TACIT_SERVICES_RUNTIME_ROLES_H_
 
@@ -12,6 +12,8 @@ namespace tacit {
 // certificates, addresses, a ledger in use.
 absl::Status ServeDealer(const DealerConfig& config);
 absl::Status ServeParty(const PartyConfig& config);
+// Without a ledger; the roles that it calls may come later.
+absl::Status ServeGateway(const GatewayConfig& config);
 
 }  // namespace tacit
 

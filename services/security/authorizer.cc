@@ -57,10 +57,12 @@ std::vector<MethodRule> TacitMethodRules() {
   const std::set<ServiceRole> parties = {kParty0, kParty1};
   return {
       {"/tacit.v1.DealerService/OpenSession", {kGateway}, {kDealer}},
+      {"/tacit.v1.DealerService/CloseSession", {kGateway}, {kDealer}},
       {"/tacit.v1.DealerService/StreamMaterial", parties, {kDealer}},
       // One direction: two streams between the parties would be one too many.
       {"/tacit.v1.PartyService/Exchange", {kParty0}, {kParty1}},
       {"/tacit.v1.InferenceService/Infer", {kGateway}, parties},
+      {"/tacit.v1.GatewayService/*", {kGateway}, {kGateway}},
       {"/tacit.v1.PlanService/GetPlan", {kGateway, kDealer, kParty0, kParty1}},
       {"/grpc.health.v1.Health/*", all},
       {"/grpc.reflection.v1alpha.ServerReflection/*", all},

@@ -31,9 +31,11 @@ struct MethodRule {
 //
 //   method                         callers                    servers
 //   DealerService.OpenSession      gateway                    dealer
+//   DealerService.CloseSession     gateway                    dealer
 //   DealerService.StreamMaterial   parties                    dealer
 //   PartyService.Exchange          party 0                    party 1
 //   InferenceService.Infer         gateway                    parties
+//   GatewayService, all of it      gateway                    gateway
 //   PlanService.GetPlan            gateway, dealer, parties   all
 //   health, reflection             all                        all
 //

@@ -270,6 +270,11 @@ bool MaterialOutbox::taken() const {
   return state_->taken;
 }
 
+absl::Status MaterialOutbox::status() const {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  return state_->status;
+}
+
 size_t MaterialOutbox::buffered_bytes() const {
   std::lock_guard<std::mutex> lock(state_->mutex);
   return state_->queued_bytes;

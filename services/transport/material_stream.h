@@ -46,6 +46,8 @@ class MaterialOutbox {
 
   bool taken() const;             // whether Handle was called
   size_t buffered_bytes() const;  // committed, not yet sent
+  // Not OK: what it was aborted with, or UNAVAILABLE as the party's call ended.
+  absl::Status status() const;
 
  private:
   struct State;
