@@ -4,7 +4,9 @@ add_library(tacit_flags INTERFACE)
 target_include_directories(tacit_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(tacit_flags INTERFACE -Wall -Wextra -Wno-sign-compare
   # GCC 12 sees uninitialised members inside absl::InlinedVector.
-  -Wno-maybe-uninitialized)
+  -Wno-maybe-uninitialized
+  # Nothing replaces our functions at load time: let them be inlined.
+  -fno-semantic-interposition)
 # Highway compiles its VAES/AVX-512 path only where asked, and these are the
 # paths that are worth their compile time: VAES and AVX-512, AVX2 and AES-NI,
 # and the baseline (SSE2 on x86-64, NEON on Arm).
