@@ -41,6 +41,14 @@ test: build ## Run the quick tests
 test-all: build ## Run all tests
 	$(CTEST) --test-dir build
 
+.PHONY: test-python
+test-python: build ## Test the Python SDK, in a virtual environment of its own
+	@scripts/deps.sh --auto python
+	test -x build/python/bin/python || python3 -m venv build/python
+	build/python/bin/pip install --quiet --disable-pip-version-check \
+	  --editable 'sdk/python[test]'
+	build/python/bin/python -m pytest sdk/python
+
 .PHONY: asan tsan
 asan: ## Quick tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## Quick tests under ThreadSanitizer

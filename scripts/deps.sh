@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian/Ubuntu packages that Tacit needs.
 #
-#   scripts/deps.sh [--auto] [build] [format] [lint] [dev]
+#   scripts/deps.sh [--auto] [build] [python] [format] [lint] [dev]
 #
-# Groups: build (default), format (clang-format), lint (clang-tidy and what it
-# runs on), dev (all of them). Silent when everything is there. Runs as root or
+# Groups: build (default), python (for the Python SDK's tests), format
+# (clang-format), lint (clang-tidy and what it runs on), dev (all of them). Silent when everything is there. Runs as root or
 # through sudo. With --auto, an unknown system gets a note instead of an error.
 set -euo pipefail
 
@@ -17,6 +17,7 @@ readonly build_packages=(
   libyaml-cpp-dev prometheus-cpp-dev
 )
 readonly min_cargo=1.80
+readonly python_packages=(python3 python3-venv)
 readonly format_packages=(clang-format)
 readonly lint_packages=(clang clang-tidy python3-yaml)
 
@@ -44,11 +45,13 @@ for argument in "$@"; do
   case "$argument" in
     --auto) auto=true ;;
     build) wanted+=("${build_packages[@]}" $(rust_packages)) ;;
+    python) wanted+=("${python_packages[@]}") ;;
     format) wanted+=("${format_packages[@]}") ;;
     lint) wanted+=("${lint_packages[@]}") ;;
     dev)
       wanted+=("${build_packages[@]}" $(rust_packages)
-        "${format_packages[@]}" "${lint_packages[@]}")
+        "${python_packages[@]}" "${format_packages[@]}"
+        "${lint_packages[@]}")
       ;;
     *)
       echo "usage: $0 [--auto] [build] [format] [lint] [dev]" >&2

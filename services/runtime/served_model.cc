@@ -40,6 +40,7 @@ grpc::Status PlanServiceImpl::GetPlan(grpc::ServerContext*,
   plan->set_token_width_bits(
       static_cast<uint32_t>(TokenWidth(config.vocab_size)));
   plan->set_logit_fraction_bits(kLogitFrac);
+  plan->set_logit_width_bits(static_cast<uint32_t>(model_.plan.logit_ring));
   plan->set_weight_mode(model_.weights == WeightMode::kDealerHeld
                             ? v1::WEIGHT_MODE_DEALER_HELD
                             : v1::WEIGHT_MODE_BLIND);
