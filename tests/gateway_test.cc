@@ -2,10 +2,10 @@
 #include <grpcpp/create_channel.h>
 #include <signal.h>
 
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -72,10 +72,10 @@ class GatewayTest : public testing::Test {
     return request;
   }
 
-  // Cancels after `cancel_after` pieces, if that is positive.
+  using PieceFn = std::function<void(int pieces, grpc::ClientContext& context)>;
   Answer Complete(const v1::CompleteRequest& request,
                   absl::Duration timeout = absl::Minutes(1),
-                  int cancel_after = 0) {
+                  const PieceFn& on_piece = {}) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     const auto reader = stub_->Complete(&context, request);
@@ -88,7 +88,8 @@ class GatewayTest : public testing::Test {
       }
       EXPECT_FALSE(answer.end.tokens()) << "a piece after the end";
       answer.text += response.piece();
-      if (++answer.pieces == cancel_after) context.TryCancel();
+      ++answer.pieces;
+      if (on_piece) on_piece(answer.pieces, context);
     }
     answer.status = FromGrpcStatus(reader->Finish());
     return answer;
@@ -144,8 +145,11 @@ TEST_F(GatewayTest, StopTextsAndSamplingReachTheSession) {
 }
 
 TEST_F(GatewayTest, ACallerWhoLeavesFreesAllRoles) {
+  const auto leave = [](int pieces, grpc::ClientContext& context) {
+    if (pieces == 2) context.TryCancel();
+  };
   const absl::Time start = absl::Now();
-  EXPECT_THAT(Complete(Request(200), absl::Minutes(1), 2).status,
+  EXPECT_THAT(Complete(Request(200), absl::Minutes(1), leave).status,
               StatusIs(absl::StatusCode::kCancelled, ""));
   EXPECT_LT(absl::Now() - start, absl::Seconds(10));
   EXPECT_OK(Complete(Request(2)).status);
@@ -193,11 +197,10 @@ TEST_F(GatewayTest, OtherRolesMayNotAsk) {
 
 // Last: the role ends.
 TEST_F(GatewayTest, ZDrainsOnSigterm) {
-  Answer answer;
-  std::thread request([&] { answer = Complete(Request(40)); });
-  absl::SleepFor(absl::Milliseconds(300));
-  kill(deployment_->pid("gateway"), SIGTERM);
-  request.join();
+  const auto stop = [](int pieces, grpc::ClientContext&) {
+    if (pieces == 1) kill(deployment_->pid("gateway"), SIGTERM);
+  };
+  const Answer answer = Complete(Request(40), absl::Minutes(1), stop);
   EXPECT_OK(answer.status);
   EXPECT_EQ(answer.end.tokens(), 40u);
   ASSERT_OK(deployment_->Restart("gateway"));
