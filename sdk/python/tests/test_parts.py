@@ -1,14 +1,27 @@
 """The parts that need no deployment."""
 
+import json
+import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tacit.client import session_digest
 from tacit.config import load_config
-from tacit.errors import TacitError
-from tacit.ring import MaskStream, pack, packed_bytes, to_signed, token_width, unpack
+from tacit.errors import InvalidArgument, TacitError, Unavailable
+from tacit.ring import (
+    MaskStream,
+    derive_seed,
+    pack,
+    packed_bytes,
+    to_signed,
+    token_width,
+    unpack,
+)
 from tacit.sampler import Mt19937_64, Sampler
+from tacit.text import TextCodec, TextStream
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 CONFIG = """
 model: gateway
@@ -67,6 +80,46 @@ def test_masks_continue_and_differ() -> None:
         MaskStream(b"short")
 
 
+# The vectors of common/prg/seed_test.cc.
+@pytest.mark.parametrize(
+    "label,derived",
+    [
+        ("", "37ad29109f43265287804b674e2653d0a513718907f97fca97c95bded8104bbf"),
+        (
+            "tacit/test",
+            "18aa1a4ae26e6548e17f1616039398012d5198b102bb88cbafb1c1a29bf2f099",
+        ),
+    ],
+)
+def test_derived_seeds(label: str, derived: str) -> None:
+    assert derive_seed(bytes(range(32)), label.encode()).hex() == derived
+
+
+# The vectors of common/prg/prg_test.cc: FIPS 197, and carries of the counter.
+@pytest.mark.parametrize(
+    "nonce,block,expected",
+    [
+        (
+            bytes.fromhex("00112233445566778899aabbccddeeff"),
+            0,
+            "69c4e0d86a7b0430d8cdb78070b4c55a",
+        ),
+        (((1 << 64) - 3).to_bytes(16, "little"), 2, "25d4e948bd5e1296afc0bf87095a7248"),
+        (((1 << 64) - 3).to_bytes(16, "little"), 3, "5f2c80d352d3e8fcb4aea438188d77c8"),
+        (b"\xff" * 16, 0, "3c441f32ce07822364d7a2990e50bb13"),
+        (b"\xff" * 16, 1, "c6a13b37878f5b826f4f8162a1c8d879"),
+    ],
+)
+def test_mask_blocks(
+    monkeypatch: pytest.MonkeyPatch, nonce: bytes, block: int, expected: str
+) -> None:
+    monkeypatch.setattr(
+        "tacit.ring.derive_seed", lambda seed, label: bytes(range(16)) + nonce
+    )
+    words = MaskStream(bytes(32)).next(2 * block + 2)
+    assert words[2 * block :].astype("<u8").tobytes().hex() == expected
+
+
 def test_mask_counter_carries_over_128_bits() -> None:
     stream = MaskStream(b"\x01" * 32)
     stream._counter = (1 << 128) - 1
@@ -121,6 +174,10 @@ def test_config(tmp_path: Path) -> None:
     "old,new,message",
     [
         ('"127.0.0.1:2"', "7", "party0.address: must be HOST:PORT"),
+        ("127.0.0.1:2", "127.0.0.1:99999", "party0.address: must be HOST:PORT"),
+        ("127.0.0.1:2", "127.0.0.1:", "party0.address: must be HOST:PORT"),
+        ("key: key.pem", "key: key.pem, check_hostname: false", "tls.check_hostname"),
+        ("model: gateway", "name: a b\nmodel: gateway", "name: letters"),
         ("model: gateway", "", "model: is missing"),
         ("key: key.pem", "", "tls.key: is missing"),
         ("1500ms", "soon", "deadlines.step: 'soon' is no duration"),
@@ -146,3 +203,104 @@ def test_config_says_what_is_wrong(
 def test_a_missing_config_is_named() -> None:
     with pytest.raises(TacitError, match="NOT_FOUND: /nowhere.yaml"):
         load_config("/nowhere.yaml")
+
+
+def test_errors_have_classes() -> None:
+    error = TacitError("UNAVAILABLE", "party 0: gone")
+    assert type(error) is Unavailable
+    assert str(error) == "UNAVAILABLE: party 0: gone"
+    assert error.retriable
+    assert type(TacitError("DATA_CORRUPT", "?")) is TacitError
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.message) == (Unavailable, "party 0: gone")
+
+
+def test_session_digests_are_of_the_run_of_provisioning() -> None:
+    plan = {"digest": "ab" * 32, "provision": "CD" * 16, "weights": "blind"}
+    digest = session_digest(plan, Path("plan.json"))
+    # sha256sum of "tacit provision 1 abab.. cdcd.. blind"
+    expected = "bec69e42de1d048727addd44d141648e2eecee717de1ba9a9916a8d2a85b06bb"
+    assert digest.hex() == expected
+    for name, value in (("digest", "ab"), ("provision", None), ("weights", "x")):
+        with pytest.raises(InvalidArgument, match=f"plan.json: {name}"):
+            session_digest({**plan, name: value}, Path("plan.json"))
+
+
+@pytest.fixture
+def codec(tmp_path: Path) -> TextCodec:
+    """Bytes as tokens; <s> is special, <tool> a control token that is not."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<s>"])
+    tokenizer.add_tokens([AddedToken("<tool>", normalized=False)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return TextCodec(tmp_path)
+
+
+def test_control_tokens_in_a_prompt_stay_text(codec: TextCodec) -> None:
+    for text in ("a<s>b", "a<tool>b"):
+        ids = codec.encode(text)
+        assert len(ids) == len(text)
+        assert codec.decode(ids) == text
+    # A model's own are read as ever.
+    assert codec.decode([256, 257]) == "<tool>"
+
+
+@pytest.mark.parametrize("text", ["", "a\ud800", None])
+def test_what_is_no_prompt(codec: TextCodec, text: str) -> None:
+    with pytest.raises(InvalidArgument, match="the prompt"):
+        codec.encode(text)
+
+
+def test_a_vocabulary_that_cannot_write_a_control_token(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<s>": 0, "a": 1, "?": 2}, "?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    codec = TextCodec(tmp_path)
+    assert codec.encode("a b") == [1, 2]
+    with pytest.raises(InvalidArgument, match="spells control token 0"):
+        codec.encode("a <s>")
+
+
+def test_pieces_are_whole_characters(codec: TextCodec) -> None:
+    text = "aé€😀"
+    stream = TextStream(codec, [])
+    pieces = [stream.add(token) for token in codec.encode(text)]
+    assert [p for p in pieces if p] == list(text)
+    assert stream.finish() == ""
+    assert stream.text == text
+
+
+def test_silent_tokens_do_not_break_a_character(codec: TextCodec) -> None:
+    first, second = codec.encode("é")
+    stream = TextStream(codec, [])
+    pieces = [stream.add(token) for token in (first, 256, 100_000, second)]
+    assert "".join(pieces) == "é"
+
+
+def test_half_a_character_is_held_back_but_not_for_ever(codec: TextCodec) -> None:
+    half = codec.encode("é")[0]
+    stream = TextStream(codec, [])
+    assert stream.add(half) == ""
+    assert stream.finish() == "\ufffd"
+    stream = TextStream(codec, [])
+    assert "".join(stream.add(half) for _ in range(20)).count("\ufffd") == 16
+
+
+def test_stop_texts_across_pieces(codec: TextCodec) -> None:
+    stream = TextStream(codec, ["", "ab"])
+    a, b = codec.encode("ab")
+    stream.add(a)
+    assert not stream.stopped()
+    stream.add(b)
+    assert stream.stopped()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"model": 1})])
+def test_a_broken_tokenizer_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(InvalidArgument, match="tokenizer.json"):
+        TextCodec(tmp_path)

@@ -42,7 +42,8 @@ class AsyncClient:
                     return
                 yield piece
         finally:
-            answer.close()
+            # Tells the dealer, which may take a moment: not on the event loop.
+            await asyncio.shield(asyncio.to_thread(answer.close))
 
 
 def _next(answer: Generation) -> str | None:

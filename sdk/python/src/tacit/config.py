@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -26,7 +27,6 @@ class Config:
     ca: Path | None
     cert: Path | None
     key: Path | None
-    check_hostname: bool = True
     name: str = "local"
     step_timeout: float = 30.0  # seconds of a party's silence
 
@@ -86,7 +86,8 @@ def load_config(path: str | Path) -> Config:
     addresses = {}
     for role in ROLES:
         address = get(f"{role}.address")
-        if not isinstance(address, str) or ":" not in address:
+        port = address.rpartition(":")[2] if isinstance(address, str) else ""
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise bad(f"{role}.address", "must be HOST:PORT")
         addresses[role] = address
     insecure = get("tls.insecure") is True
@@ -94,6 +95,11 @@ def load_config(path: str | Path) -> Config:
         for role, address in addresses.items():
             if not _is_loopback(address):
                 raise bad("tls.insecure", f"{role} is at {address}, not on loopback")
+    elif get("tls.check_hostname") is False:
+        raise bad("tls.check_hostname", "the Python SDK always checks host names")
+    name = str(get("name") or "local")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", name):
+        raise bad("name", "letters, digits, '_', '.' and '-' only")
     try:
         step = get("deadlines.step")
         step_timeout = 30.0 if step is None else _seconds(step)
@@ -105,7 +111,6 @@ def load_config(path: str | Path) -> Config:
         ca=None if insecure else file_of("tls.ca"),
         cert=None if insecure else file_of("tls.cert"),
         key=None if insecure else file_of("tls.key"),
-        check_hostname=get("tls.check_hostname") is not False,
-        name=str(get("name") or "local"),
+        name=name,
         step_timeout=step_timeout,
     )

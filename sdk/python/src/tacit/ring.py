@@ -62,6 +62,11 @@ def token_width(vocabulary: int) -> int:
     return bits + 1
 
 
+def derive_seed(seed: bytes, label: bytes) -> bytes:
+    """Another seed for one use: HKDF-SHA256 without salt, `label` as info."""
+    return HKDF(SHA256(), SEED_BYTES, None, label).derive(seed)
+
+
 class MaskStream:
     """The gateway's masks of one session: SECRET, each used once.
 
@@ -72,7 +77,7 @@ class MaskStream:
     def __init__(self, seed: bytes) -> None:
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a seed of {len(seed)} bytes, not {SEED_BYTES}")
-        derived = HKDF(SHA256(), SEED_BYTES, None, b"tacit/v1/input").derive(seed)
+        derived = derive_seed(seed, b"tacit/v1/input")
         self._cipher = Cipher(algorithms.AES(derived[:16]), modes.ECB())
         self._counter = int.from_bytes(derived[16:], "little")
 

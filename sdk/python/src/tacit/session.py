@@ -44,14 +44,19 @@ class Session:
         start = pb.InferRequest(
             start=pb.InferStart(session_id=session_id, plan_digest=digest, shape=shape)
         )
-        self._calls = []
+        self._calls: list[grpc.Call] = []
         for party in range(2):
             self._queues[party].put(start)
-            call = channels[party].stream_stream(
-                _METHOD,
-                request_serializer=pb.InferRequest.SerializeToString,
-                response_deserializer=pb.InferResponse.FromString,
-            )(self._requests(party), timeout=timeout)
+            try:
+                call = channels[party].stream_stream(
+                    _METHOD,
+                    request_serializer=pb.InferRequest.SerializeToString,
+                    response_deserializer=pb.InferResponse.FromString,
+                )(self._requests(party), timeout=timeout)
+            except ValueError:  # what gRPC says of a closed channel
+                closed = TacitError("CANCELLED", "the client is closed")
+                self.cancel(closed)
+                raise closed from None
             self._calls.append(call)
         for party in range(2):
             self._watch(party)

@@ -1,10 +1,14 @@
 """Channels to the roles: TLS 1.3 both ways, and whose certificate it is.
 
 gRPC for Python checks a server's certificate against the CA and its host name,
-but not the role that its URI names. So each role is asked for its certificate in
-a handshake of its own before the first call. What remains open: a role that
-passes this check and lets another, with a certificate of the same CA for the
-same host name, answer the calls after it.
+but does not show the URI that names the role. So each role is asked for its
+certificate in a handshake of its own, under TLS 1.3 and this gateway's CA; if its
+URI is that role's, the channel trusts just this certificate and no CA. Whoever
+answers the calls therefore holds the key of the certificate that was checked.
+
+A role with a new certificate is checked anew when its connection is lost: the
+next session goes to a new channel. What remains open: the channel itself would
+take TLS 1.2 from a role that offers it; Tacit's do not.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from urllib.parse import urlsplit
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tacit.config import Config
 from tacit.errors import TacitError
@@ -59,28 +64,31 @@ def trust_domain(certificate: bytes) -> str:
     )
 
 
-def check_role(config: Config, role: str) -> None:
-    """Raises PERMISSION_DENIED unless `role` answers at its address.
+def check_role(
+    config: Config, role: str, timeout: float = _HANDSHAKE_SECONDS
+) -> bytes | None:
+    """The certificate of `role`, PEM, after checking that it is that role's.
 
-    UNAVAILABLE if nobody answers; UNAUTHENTICATED for another CA's certificate
-    or host name.
+    None without TLS. Raises PERMISSION_DENIED if another role answers at its
+    address, UNAVAILABLE if nobody does; UNAUTHENTICATED for another CA's
+    certificate or host name.
     """
     if config.ca is None or config.cert is None or config.key is None:
-        return
+        return None
     domain = trust_domain(_read(config.cert))
     host, port = config.addresses[role].rsplit(":", 1)
     host = host.strip("[]")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = config.check_hostname
     context.set_alpn_protocols(["h2"])
     try:
         context.load_verify_locations(config.ca)
-        context.load_cert_chain(config.cert, config.key)
+        # Without a password an encrypted key would be asked for at the terminal.
+        context.load_cert_chain(config.cert, config.key, password=b"")
     except (OSError, ssl.SSLError) as error:
         raise TacitError("INVALID_ARGUMENT", f"tls: {error}") from None
     try:
-        with socket.create_connection((host, int(port)), _HANDSHAKE_SECONDS) as raw:
+        with socket.create_connection((host, int(port)), timeout) as raw:
             with context.wrap_socket(raw, server_hostname=host) as connection:
                 der = connection.getpeercert(binary_form=True)
     except ssl.SSLError as error:
@@ -90,19 +98,29 @@ def check_role(config: Config, role: str) -> None:
     except (OSError, ValueError) as error:
         raise TacitError("UNAVAILABLE", f"{role} at {host}:{port}: {error}") from None
     wanted = f"spiffe://{domain}{_PATHS[role]}"
-    uris = _uris(x509.load_der_x509_certificate(der)) if der else []
-    if uris != [wanted]:
+    certificate = x509.load_der_x509_certificate(der) if der else None
+    uris = _uris(certificate) if certificate is not None else []
+    if certificate is None or uris != [wanted]:
         raise TacitError(
             "PERMISSION_DENIED",
             f"{host}:{port} has a certificate of {uris}, not of {wanted}",
         )
+    return certificate.public_bytes(Encoding.PEM)
 
 
-def open_channel(config: Config, role: str, max_message_bytes: int) -> grpc.Channel:
-    """A channel to `role`; nothing is sent yet."""
+def open_channel(
+    config: Config, role: str, certificate: bytes | None, max_message_bytes: int
+) -> grpc.Channel:
+    """A channel to the holder of `certificate`, which check_role has checked.
+
+    Nothing is sent yet. INVALID_ARGUMENT without a certificate where the
+    configuration asks for TLS.
+    """
     options: list[tuple[str, object]] = [
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.use_local_subchannel_pool", 1),
     ]
     address = config.addresses[role]
@@ -111,12 +129,9 @@ def open_channel(config: Config, role: str, max_message_bytes: int) -> grpc.Chan
         claim = f"tacit-insecure/spiffe://tacit.local/gateway/{config.name}"
         options.append(("grpc.primary_user_agent", claim))
         return grpc.insecure_channel(address, options)
+    if certificate is None:
+        raise TacitError("INVALID_ARGUMENT", f"{role} was not checked")
     credentials = grpc.ssl_channel_credentials(
-        _read(config.ca), _read(config.key), _read(config.cert)
+        certificate, _read(config.key), _read(config.cert)
     )
-    if not config.check_hostname:
-        raise TacitError(
-            "INVALID_ARGUMENT",
-            "tls.check_hostname: false is not supported by the Python SDK",
-        )
     return grpc.secure_channel(address, credentials, options)
