@@ -293,9 +293,7 @@ void DealerService::Watch() {
       }
       session->AbortHalf(options_.transport.accept_timeout);
       // What was dealt and not yet fetched stays, unless it has failed.
-      const bool fetched = session->taken() || !session->status().ok() ||
-                           stopped_ || session->buffered() == 0;
-      if (session->dealt && fetched) {
+      if (session->dealt && (session->taken() || !session->status().ok())) {
         ended.push_back(session);
         at = sessions_.erase(at);
       } else {

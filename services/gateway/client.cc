@@ -235,11 +235,9 @@ absl::Status GatewayClient::RunSession(
     for (const auto& call : calls) call->Cancel(status);
   };
   auto serve = [&](int b) {
-    const absl::Duration patience =
-        std::min(options_.step_timeout, options.deadline - absl::Now());
     statuses[b] =
-        In(absl::StrCat("party ", b),
-           Serve(b, plan_, program.shape, *gateway, *calls[b], patience));
+        In(absl::StrCat("party ", b), Serve(b, plan_, program.shape, *gateway,
+                                            *calls[b], options_.step_timeout));
     if (!statuses[b].ok()) fail(statuses[b]);
   };
   {
@@ -271,7 +269,7 @@ absl::StatusOr<InferResult> GatewayClient::Infer(
   std::atomic<bool> begun{false};
   const GenerationGateway::TokenFn counted = [&](size_t s, int64_t token) {
     begun = true;
-    return absl::Now() < options.deadline && on_token(s, token);
+    return on_token(s, token);
   };
   InferResult result;
   for (int attempt = 0;; ++attempt) {

@@ -13,7 +13,6 @@ namespace tacit {
 namespace {
 
 constexpr auto kWatchInterval = std::chrono::milliseconds(100);
-constexpr size_t kDefaultTokens = 64;
 constexpr int kMaxStops = 16;
 constexpr size_t kMaxStopBytes = 256;
 
@@ -22,8 +21,7 @@ absl::StatusOr<TextRequest> RequestOf(const v1::CompleteRequest& request,
   TextRequest out;
   out.prompts = {request.prompt()};
   out.chat = request.chat();
-  out.max_tokens =
-      request.max_tokens() == 0 ? kDefaultTokens : request.max_tokens();
+  if (request.max_tokens() != 0) out.max_tokens = request.max_tokens();
   if (out.max_tokens > max_tokens) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_tokens ", out.max_tokens, " is more than this ",
