@@ -38,6 +38,16 @@ function(tacit_test name)
   endif()
 endfunction()
 
+# tacit_process_test(NAME ...): a tacit_test that starts the tacit program
+# (TACIT_PROGRAM) on the models of this tree (TACIT_MODELS).
+function(tacit_process_test name)
+  tacit_test(${name} ${ARGN})
+  add_dependencies(${name} tacit)
+  target_compile_definitions(${name} PRIVATE
+    TACIT_MODELS="${PROJECT_SOURCE_DIR}/models"
+    TACIT_PROGRAM="$<TARGET_FILE:tacit>")
+endfunction()
+
 # tacit_benchmark(NAME SOURCES ... DEPS ...): a Google Benchmark program.
 function(tacit_benchmark name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

@@ -15,6 +15,7 @@
 #include "services/cli/run.h"
 #include "services/cli/up.h"
 #include "services/gateway/text_client.h"
+#include "tests/testing.h"
 
 namespace tacit {
 namespace {
@@ -31,12 +32,7 @@ TextRequest Request(size_t tokens) {
 class DeploymentTest : public testing::Test {
  protected:
   void SetUp() override {
-    UpOptions options;
-    options.program = TACIT_PROGRAM;
-    options.model = TACIT_MODELS "/demo";
-    options.context = 256;
-    options.threads = 1;
-    auto deployment = Deployment::Start(options);
+    auto deployment = Deployment::Start(DemoDeployment());
     ASSERT_OK(deployment);
     deployment_ = *std::move(deployment);
     auto client = TextClient::Create(deployment_->gateway());
@@ -148,12 +144,7 @@ TEST_F(DeploymentTest, KilledRolesEndTheRequestAndHealByRestart) {
 }
 
 TEST_F(DeploymentTest, AGatewayOfAnotherModelIsRefused) {
-  UpOptions options;
-  options.program = TACIT_PROGRAM;
-  options.model = TACIT_MODELS "/demo";
-  options.context = 128;
-  options.threads = 1;
-  const auto other = Deployment::Start(options);
+  const auto other = Deployment::Start(DemoDeployment(/*context=*/128));
   ASSERT_OK(other);
   // Its folder, with the first deployment's addresses and certificates.
   GatewayConfig config = deployment_->gateway();

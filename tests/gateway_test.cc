@@ -17,6 +17,7 @@
 #include "services/runtime/host.h"
 #include "services/transport/status.h"
 #include "tacit/v1/gateway.grpc.pb.h"
+#include "tests/testing.h"
 
 namespace tacit {
 namespace {
@@ -33,11 +34,7 @@ struct Answer {
 class GatewayTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    UpOptions options;
-    options.program = TACIT_PROGRAM;
-    options.model = TACIT_MODELS "/demo";
-    options.context = 256;
-    options.threads = 1;
+    UpOptions options = DemoDeployment();
     options.gateway = true;
     auto deployment = Deployment::Start(options);
     ASSERT_OK(deployment);

@@ -1,21 +1,19 @@
 #include "sdk/cpp/include/tacit/client.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/cli/up.h"
+#include "tests/testing.h"
 
 namespace tacit {
 namespace {
@@ -31,30 +29,19 @@ CompletionOptions Tokens(size_t max_tokens) {
 class ClientTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    UpOptions options;
-    options.program = TACIT_PROGRAM;
-    options.model = TACIT_MODELS "/demo";
-    options.context = 256;
-    options.threads = 1;
-    folder_ = absl::StrCat(testing::TempDir(), "/tacit_client_test_", getpid());
-    options.folder = folder_;
-    auto deployment = Deployment::Start(options);
+    auto deployment = Deployment::Start(DemoDeployment());
     ASSERT_OK(deployment);
     deployment_ = deployment->release();
   }
-  static void TearDownTestSuite() {
-    delete deployment_;
-    std::filesystem::remove_all(folder_);
-  }
+  static void TearDownTestSuite() { delete deployment_; }
   void SetUp() override {
     ASSERT_NE(deployment_, nullptr);
-    auto client = Client::Create(folder_ + "/gateway.yaml");
+    auto client = Client::Create(deployment_->folder() + "/gateway.yaml");
     ASSERT_OK(client);
     client_ = *std::move(client);
   }
 
   static inline Deployment* deployment_ = nullptr;
-  static inline std::string folder_;
   std::unique_ptr<Client> client_;
 };
 

@@ -362,6 +362,14 @@ def test_closing_from_another_thread(client: Client) -> None:
     assert time.monotonic() - start < 5
 
 
+def _await_threads(most: int) -> None:
+    for _ in range(50):
+        if threading.active_count() <= most:
+            break
+        time.sleep(0.1)
+    assert threading.active_count() <= most
+
+
 def test_leaving_early_leaves_no_thread(client: Client) -> None:
     list(client.infer(PROMPT, max_tokens=1))
     before = threading.active_count()
@@ -369,11 +377,7 @@ def test_leaving_early_leaves_no_thread(client: Client) -> None:
         with client.infer(PROMPT, max_tokens=200) as answer:
             next(answer)
         assert answer.finish_reason == "cancelled"
-    for _ in range(50):
-        if threading.active_count() <= before:
-            break
-        time.sleep(0.1)
-    assert threading.active_count() <= before
+    _await_threads(before)
 
 
 def test_an_answer_that_is_dropped_ends_its_session(client: Client) -> None:
@@ -384,11 +388,7 @@ def test_an_answer_that_is_dropped_ends_its_session(client: Client) -> None:
     assert threading.active_count() > before
     del answer
     gc.collect()
-    for _ in range(50):
-        if threading.active_count() <= before:
-            break
-        time.sleep(0.1)
-    assert threading.active_count() <= before
+    _await_threads(before)
 
 
 def test_a_deadline_holds_for_a_role_that_says_nothing(folder: Path) -> None:

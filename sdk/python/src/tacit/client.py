@@ -34,10 +34,9 @@ _CLOCK_SLACK = 0.05
 
 
 @dataclass(frozen=True)
-class _Model:
-    digest: bytes
-    vocabulary: int
-    context: int
+class _Roles:
+    """What the roles said of themselves, beyond what the gateway's folder says."""
+
     logit_width: int
     logit_frac: int
     channels: dict[str, grpc.Channel] = field(repr=False)
@@ -70,7 +69,6 @@ class Generation(Iterator[str]):
     def __init__(self, client: Client, prompt: str, options: _Options) -> None:
         self.text = ""
         self.tokens: list[int] = []
-        self.prompt_tokens = 0
         self.sessions = 0  # with those that failed before the first token
         self.finish_reason: str | None = None
         self._client = client
@@ -79,7 +77,7 @@ class Generation(Iterator[str]):
         self.prompt_tokens = len(self._prompt)
         client._check_length(self.prompt_tokens, options.max_tokens)
         self._new_sampler()  # checks the options
-        client._model(self._left())
+        client._roles(self._left())
         self._lock = threading.Lock()
         self._on_cancel: Callable[[], object] | None = None  # guarded by _lock
         self._cancelled = threading.Event()
@@ -182,25 +180,25 @@ class Generation(Iterator[str]):
 
     def _attempt(self) -> Iterator[str]:
         client = self._client
-        model = client._model(self._left())
+        roles = client._roles(self._left())
         shape = self._shape()
         session_id, seed = client._open_session(
-            model, shape, self._left(), self._watch
+            roles, shape, self._left(), self._watch
         )
         session: Session | None = None
         done = False
         try:
             session = Session(
-                (model.channels["party0"], model.channels["party1"]),
+                (roles.channels["party0"], roles.channels["party1"]),
                 session_id,
-                model.digest,
+                client._digest,
                 shape,
                 self._left(),
                 client._config.step_timeout,
             )
             left_early = TacitError("CANCELLED", "the request was cancelled")
             self._watch(lambda: session.cancel(left_early))
-            yield from self._steps(model, session, MaskStream(seed))
+            yield from self._steps(roles, session, MaskStream(seed))
             session.finish()
             done = True
         finally:
@@ -208,10 +206,10 @@ class Generation(Iterator[str]):
             if not done:
                 if session is not None:
                     session.cancel(TacitError("CANCELLED", "the gateway has left"))
-                client._close_session(model, session_id)
+                client._close_session(roles, session_id)
 
     def _steps(
-        self, model: _Model, session: Session, masks: MaskStream
+        self, roles: _Roles, session: Session, masks: MaskStream
     ) -> Iterator[str]:
         o = self._options
         stream = TextStream(self._client._codec, o.stop)
@@ -220,7 +218,7 @@ class Generation(Iterator[str]):
         rng = Mt19937_64(o.seed)
         history = list(self._prompt)
         fresh = history
-        width = token_width(model.vocabulary)
+        width = token_width(self._client._vocabulary)
         self.finish_reason = None
         reason = "length"
         for _ in range(o.max_tokens):
@@ -230,7 +228,7 @@ class Generation(Iterator[str]):
                     [rng.next() >> (64 - _UNIFORM_BITS)], np.uint64
                 )
                 session.send(masks.masked(uniform, _UNIFORM_WIDTH), _UNIFORM_WIDTH)
-            token = self._choose(model, session, sampler, width, history)
+            token = self._choose(roles, session, sampler, width, history)
             history.append(token)
             fresh = [token]
             self.tokens.append(token)
@@ -249,19 +247,20 @@ class Generation(Iterator[str]):
 
     def _choose(
         self,
-        model: _Model,
+        roles: _Roles,
         session: Session,
         sampler: Sampler,
         width: int,
         history: list[int],
     ) -> int:
+        vocabulary = self._client._vocabulary
         if self._options.sampling == "secure":
             token = int(to_signed(session.receive(1, width), width)[0])
             # A party that does not keep to the protocol could make it anything.
-            return min(max(token, 0), model.vocabulary - 1)
-        sums = session.receive(model.vocabulary, model.logit_width)
+            return min(max(token, 0), vocabulary - 1)
+        sums = session.receive(vocabulary, roles.logit_width)
         logits = np.ldexp(
-            to_signed(sums, model.logit_width).astype(np.float64), -model.logit_frac
+            to_signed(sums, roles.logit_width).astype(np.float64), -roles.logit_frac
         )
         return sampler.next(logits, history)
 
@@ -277,7 +276,7 @@ class Client:
         self._config = config
         self._lock = threading.Lock()
         self._checking = threading.Lock()  # held while roles are asked
-        self._checked: _Model | None = None  # guarded by _lock
+        self._checked: _Roles | None = None  # guarded by _lock
         self._closed = False  # guarded by _lock
         # By role, with the certificate that the channel trusts; and those of
         # certificates that were replaced, which sessions may still use.
@@ -406,7 +405,7 @@ class Client:
         """Raises unless all roles are there, are who they should be, and serve
         what this gateway's folder was provisioned for."""
         self._forget()
-        self._model(timeout)
+        self._roles(timeout)
 
     def _encode(self, prompt: str) -> list[int]:
         ids = self._codec.encode(prompt)
@@ -432,8 +431,8 @@ class Client:
         with self._lock:
             self._checked = None
 
-    def _model(self, left: float | None) -> _Model:
-        """What the roles serve; asks them unless that was done. Waits no longer
+    def _roles(self, left: float | None) -> _Roles:
+        """The roles, checked; asks them unless that was done. Waits no longer
         than `left` seconds."""
         end = None if left is None else time.monotonic() + left
         if not self._checking.acquire(timeout=-1 if left is None else max(left, 0)):
@@ -443,7 +442,7 @@ class Client:
                 if self._checked is not None:
                     return self._checked
             try:
-                model = self._ask(end)
+                roles = self._ask(end)
             except TacitError:
                 # A handshake that runs out of time looks like an absent role.
                 if end is not None and end - time.monotonic() <= _CLOCK_SLACK:
@@ -452,8 +451,8 @@ class Client:
                     ) from None
                 raise
             with self._lock:
-                self._checked = model
-            return model
+                self._checked = roles
+            return roles
         finally:
             self._checking.release()
 
@@ -472,7 +471,7 @@ class Client:
             self._channels[role] = (certificate, channel)
             return channel
 
-    def _ask(self, end: float | None) -> _Model:
+    def _ask(self, end: float | None) -> _Roles:
         def patience() -> float:
             left = _CALL_SECONDS if end is None else end - time.monotonic()
             if left <= 0:
@@ -483,10 +482,8 @@ class Client:
         channels = {}
         for role in ROLES:
             channels[role] = self._channel(role, patience())
-            get = channels[role].unary_unary(
-                "/tacit.v1.PlanService/GetPlan",
-                request_serializer=plan_pb2.GetPlanRequest.SerializeToString,
-                response_deserializer=plan_pb2.GetPlanResponse.FromString,
+            get = _method(
+                channels[role], "PlanService/GetPlan", plan_pb2.GetPlanResponse
             )
             try:
                 plans[role] = get(plan_pb2.GetPlanRequest(), timeout=patience()).plan
@@ -517,33 +514,26 @@ class Client:
                     f"{role} reports other sizes than this gateway's folder or the "
                     "dealer: provision again, or update this SDK",
                 )
-        return _Model(
-            self._digest,
-            self._vocabulary,
-            self.context,
-            first.logit_width_bits,
-            first.logit_fraction_bits,
-            channels,
-        )
+        return _Roles(first.logit_width_bits, first.logit_fraction_bits, channels)
 
     def _open_session(
         self,
-        model: _Model,
+        roles: _Roles,
         shape: plan_pb2.SessionShape,
         left: float | None,
         watch: Callable[[Callable[[], object] | None], None],
     ) -> tuple[bytes, bytes]:
         """The session's id and the seed of its masks: SECRET. `watch` is told how
         to cancel the call."""
-        call = model.channels["dealer"].unary_unary(
-            "/tacit.v1.DealerService/OpenSession",
-            request_serializer=dealer_pb2.OpenSessionRequest.SerializeToString,
-            response_deserializer=dealer_pb2.OpenSessionResponse.FromString,
+        call = _method(
+            roles.channels["dealer"],
+            "DealerService/OpenSession",
+            dealer_pb2.OpenSessionResponse,
         )
         timeout = self._config.step_timeout
         try:
             opening = call.future(
-                dealer_pb2.OpenSessionRequest(plan_digest=model.digest, shape=shape),
+                dealer_pb2.OpenSessionRequest(plan_digest=self._digest, shape=shape),
                 timeout=timeout if left is None else max(0.0, min(left, timeout)),
             )
             watch(opening.cancel)
@@ -562,16 +552,25 @@ class Client:
             raise TacitError("INTERNAL", "the dealer sent no session")
         return opened.session_id, opened.gateway_seed
 
-    def _close_session(self, model: _Model, session_id: bytes) -> None:
-        call = model.channels["dealer"].unary_unary(
-            "/tacit.v1.DealerService/CloseSession",
-            request_serializer=dealer_pb2.CloseSessionRequest.SerializeToString,
-            response_deserializer=dealer_pb2.CloseSessionResponse.FromString,
+    def _close_session(self, roles: _Roles, session_id: bytes) -> None:
+        call = _method(
+            roles.channels["dealer"],
+            "DealerService/CloseSession",
+            dealer_pb2.CloseSessionResponse,
         )
         try:
             call(dealer_pb2.CloseSessionRequest(session_id=session_id), timeout=1.0)
         except (grpc.RpcError, ValueError):
             pass  # the dealer notices by itself, later
+
+
+def _method(channel: grpc.Channel, name: str, response: Any) -> Any:
+    """A call of one message each way, on `channel`."""
+    return channel.unary_unary(
+        f"/tacit.v1.{name}",
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=response.FromString,
+    )
 
 
 def session_digest(plan: dict[str, Any], file: Path) -> bytes:

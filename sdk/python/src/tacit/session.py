@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 
@@ -113,25 +114,30 @@ class Session:
         assert total is not None
         return total
 
-    def _share(self, party: int, call: grpc.Call, count: int, width: int) -> Words:
-        role = f"party {party}"
+    @contextmanager
+    def _unless_silent(self, what: str) -> Iterator[None]:
+        """Ends the session if the body takes longer than a step may."""
         silence = threading.Timer(
-            self._step_timeout,
-            self.cancel,
-            [TacitError("DEADLINE_EXCEEDED", f"no output from {role} in time")],
+            self._step_timeout, self.cancel, [TacitError("DEADLINE_EXCEEDED", what)]
         )
         silence.daemon = True
         silence.start()
         try:
-            output = next(call).output
+            yield
+        finally:
+            silence.cancel()
+
+    def _share(self, party: int, call: grpc.Call, count: int, width: int) -> Words:
+        role = f"party {party}"
+        try:
+            with self._unless_silent(f"no output from {role} in time"):
+                output = next(call).output
         except StopIteration:
             raise self._reason(
                 TacitError("DATA_LOSS", f"{role} ended before the last output")
             ) from None
         except grpc.RpcError as error:
             raise self._reason(from_rpc(role, error)) from None
-        finally:
-            silence.cancel()
         if (output.index, output.width, output.count) != (self._outputs, width, count):
             raise TacitError(
                 "DATA_LOSS",
@@ -152,17 +158,10 @@ class Session:
         for mailbox in self._queues:
             mailbox.put(None)
         for party, call in enumerate(self._calls):
-            silence = threading.Timer(
-                self._step_timeout,
-                self.cancel,
-                [TacitError("DEADLINE_EXCEEDED", f"party {party} does not finish")],
-            )
-            silence.daemon = True
-            silence.start()
+            role = f"party {party}"
             try:
-                for _ in call:
-                    raise TacitError("DATA_LOSS", f"party {party} sent more outputs")
+                with self._unless_silent(f"{role} does not finish"):
+                    for _ in call:
+                        raise TacitError("DATA_LOSS", f"{role} sent more outputs")
             except grpc.RpcError as error:
-                raise self._reason(from_rpc(f"party {party}", error)) from None
-            finally:
-                silence.cancel()
+                raise self._reason(from_rpc(role, error)) from None
