@@ -38,6 +38,8 @@
 #include "common/gates/schema.h"
 #include "common/gates/values.h"
 #include "common/prg/prg.h"
+#include "common/ring/gemm.h"
+#include "common/ring/gemm_batcher.h"
 
 namespace tacit {
 
@@ -152,6 +154,15 @@ class Evaluator {
   Rounding rounding() const { return rounding_; }
   ThreadPool& pool() const { return pool_; }
 
+  // Lets this role's sessions multiply by static weights together; null, as at
+  // the start, for each on its own. Must outlive the evaluator.
+  void ShareProducts(GemmBatcher* batcher) { batcher_ = batcher; }
+  // Gemm by a static matrix of the model, for gates.
+  void MultiplyStatic(const GemmArgs& args) {
+    if (batcher_ == nullptr) return Gemm(args, pool_);
+    batcher_->Multiply(args, pool_);
+  }
+
   bool ok() const { return status_.ok(); }
   const absl::Status& status() const { return status_; }
   // Records `status`, prefixed with the current scope, if it is the first
@@ -241,6 +252,7 @@ class Evaluator {
   const int party_;
   const Rounding rounding_;
   ThreadPool& pool_;
+  GemmBatcher* batcher_ = nullptr;
   uint64_t mask_position_ = 0;
   uint64_t input_position_ = 0;
   uint64_t correlation_position_ = 0;

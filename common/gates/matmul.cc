@@ -75,18 +75,17 @@ Share MatMulStatic(Evaluator& ev, const Wire& input, const StaticMatrix& w,
   Words product(ev.has_data() ? n : 0);
   auto multiply = [&](const WordsRef& a, const WordsRef& b,
                       Accumulate accumulate = Accumulate::kOverwrite) {
-    Gemm({.m = m,
-          .n = w.n,
-          .k = w.k,
-          .a = a->data(),
-          .lda = w.k,
-          .b = b->data(),
-          .ldb = w.ld(),
-          .b_layout = w.layout,
-          .c = product.data(),
-          .ldc = w.n,
-          .accumulate = accumulate},
-         ev.pool());
+    ev.MultiplyStatic({.m = m,
+                       .n = w.n,
+                       .k = w.k,
+                       .a = a->data(),
+                       .lda = w.k,
+                       .b = b->data(),
+                       .ldb = w.ld(),
+                       .b_layout = w.layout,
+                       .c = product.data(),
+                       .ldc = w.n,
+                       .accumulate = accumulate});
   };
   if (ev.has_data()) {
     switch (ev.role()) {

@@ -282,7 +282,10 @@ absl::Status Deployment::Restart(const std::string& name) {
   if (role == nullptr) {
     return absl::NotFoundError(absl::StrCat("no role \"", name, "\""));
   }
-  if (role->pid > 0) waitpid(role->pid, nullptr, 0);
+  if (role->pid > 0) {
+    kill(role->pid, SIGKILL);
+    waitpid(role->pid, nullptr, 0);
+  }
   RETURN_IF_ERROR(Spawn(*role));
   return AwaitHealth(absl::Now() + kStartTimeout);
 }

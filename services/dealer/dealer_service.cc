@@ -77,16 +77,21 @@ DealerService::DealerService(const ServedModel& model,
       seeds_(seeds),
       metrics_(metrics),
       peer_party_(std::move(peer_party)),
+      product_pool_(options.threads),
+      products_(product_pool_),
       watch_([this] { Watch(); }) {}
 
 DealerService::~DealerService() { Stop(); }
 
-grpc::Status DealerService::OpenSession(grpc::ServerContext*,
+grpc::Status DealerService::OpenSession(grpc::ServerContext* context,
                                         const v1::OpenSessionRequest* request,
                                         v1::OpenSessionResponse* response) {
-  const absl::Status status = Open(*request, *response);
+  const TraceContext trace = TraceContext::Of(*context);
+  const absl::Status status = Open(*request, trace, *response);
   if (!status.ok()) {
-    LogEvent(LogLevel::kWarning, "session_refused").Error(status);
+    LogEvent(LogLevel::kWarning, "session_refused")
+        .Trace(trace.id())
+        .Error(status);
   }
   return ToGrpcStatus(status);
 }
@@ -107,6 +112,7 @@ grpc::Status DealerService::CloseSession(grpc::ServerContext*,
 }
 
 absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
+                                 const TraceContext& trace,
                                  v1::OpenSessionResponse& response) {
   ASSIGN_OR_RETURN(const PlanDigest digest, ParseDigest(request.plan_digest()));
   RETURN_IF_ERROR(CheckDigest(model_.digest, digest));
@@ -127,6 +133,7 @@ absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
       static_cast<uint32_t>(absl::ToInt64Milliseconds(options_.idle_timeout)));
   LogEvent(LogLevel::kInfo, "session_opened")
       .Session(session->id)
+      .Trace(trace.id())
       .Count("prompt_tokens", program.shape.prompt_tokens())
       .Count("max_tokens", program.shape.steps);
   Refill(program);
@@ -213,6 +220,7 @@ void DealerService::Deal(const SessionRef& session) {
         session->seeds, session->id, model_.digest, session->program.rounding,
         *sink0, *sink1, pool);
     if (dealer.ok()) {
+      (*dealer)->ShareProducts(&products_);
       Generate(**dealer, model_.plan, model_.matrices, session->program.shape);
       status = (*dealer)->Finish();
     } else {
@@ -223,6 +231,8 @@ void DealerService::Deal(const SessionRef& session) {
     bytes[1] = sink1->bytes();
   }
   metrics_.AddMaterialBytes(Direction::kSent, bytes[0] + bytes[1]);
+  metrics_.SetProducts(products_.stats());
+  metrics_.Observe(Phase::kDeal, absl::Now() - start);
   metrics_.SessionEnded(status);
   LogEvent(LogLevel::kInfo, "session_dealt")
       .Session(session->id)

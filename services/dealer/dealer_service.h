@@ -15,14 +15,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/thread_pool.h"
 #include "common/gates/session.h"
 #include "common/prg/seed.h"
+#include "common/ring/gemm_batcher.h"
 #include "services/ledger/session_ledger.h"
 #include "services/runtime/served_model.h"
 #include "services/runtime/session_shape.h"
 #include "services/telemetry/metrics.h"
 #include "services/transport/material_stream.h"
 #include "services/transport/service_bases.h"
+#include "services/transport/trace.h"
 
 namespace tacit {
 
@@ -72,6 +75,7 @@ class DealerService final : public DealerServiceBase {
   using SessionRef = std::shared_ptr<Session>;
 
   absl::Status Open(const v1::OpenSessionRequest& request,
+                    const TraceContext& trace,
                     v1::OpenSessionResponse& response);
   // A new session, on the ledger, being dealt.
   absl::StatusOr<SessionRef> Begin(const SessionProgram& program);
@@ -92,6 +96,10 @@ class DealerService final : public DealerServiceBase {
   SeedSource& seeds_;
   Metrics& metrics_;
   const PeerPartyFn peer_party_;
+
+  // Of all sessions: decoding is bound by reading the weights.
+  ThreadPool product_pool_;
+  GemmBatcher products_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

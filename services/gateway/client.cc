@@ -286,7 +286,7 @@ absl::StatusOr<InferResult> GatewayClient::Infer(
       return status;
     }
     ++result.sessions;
-    absl::SleepFor(absl::Milliseconds(100 << attempt));
+    absl::SleepFor(absl::Milliseconds(100 << (2 * attempt)));
   }
 }
 

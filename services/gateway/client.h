@@ -31,8 +31,9 @@ struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> party_credentials[2];
   TransportOptions transport;
   absl::Duration step_timeout = absl::Minutes(1);  // of silence
-  // Fresh sessions after one that failed before its first token.
-  int retries = 2;
+  // Fresh sessions after one that failed before its first token, two seconds in
+  // all: longer than connections wait before they are tried again.
+  int retries = 3;
 };
 
 struct InferOptions {

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/thread_pool.h"
 #include "common/gates/party.h"
+#include "services/party/observed.h"
 #include "services/telemetry/log.h"
 #include "services/transport/status.h"
 
@@ -36,6 +37,7 @@ uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
 // A session from its admission to its end.
 struct PartyService::Running {
   std::unique_ptr<InferSession> session;
+  TraceContext trace;
   SessionProgram program;
   uint64_t memory = 0;
   absl::Time since;
@@ -65,8 +67,9 @@ class PartyService::Inference final : public InferenceServiceBase {
     if (!gateway.ok()) return RefuseBidi(gateway.status());
     return AcceptInfer(
         context, party_.options_.transport,
-        [this, name = *gateway](std::unique_ptr<InferSession> session) {
-          party_.Admit(name, std::move(session));
+        [this, name = *gateway, trace = TraceContext::Of(*context)](
+            std::unique_ptr<InferSession> session) {
+          party_.Admit(name, trace, std::move(session));
         });
   }
 
@@ -99,6 +102,8 @@ PartyService::PartyService(const ServedModel& model,
       dialer_(std::move(dialer)),
       dealer_(std::move(dealer)),
       registry_(options.transport),
+      product_pool_(options.threads),
+      products_(product_pool_),
       inference_(std::make_unique<Inference>(*this)),
       peer_(std::make_unique<Peer>(registry_)),
       janitor_([this] { Join(); }) {}
@@ -122,13 +127,14 @@ absl::StatusOr<SessionProgram> PartyService::Check(
   return program;
 }
 
-void PartyService::Admit(const std::string& gateway,
+void PartyService::Admit(const std::string& gateway, const TraceContext& trace,
                          std::unique_ptr<InferSession> session) {
   absl::StatusOr<SessionProgram> program = Check(*session);
   if (!program.ok()) {
     metrics_.Rejected(RejectReason::kMalformed);
     LogEvent(LogLevel::kWarning, "session_refused")
         .Session(session->session())
+        .Trace(trace.id())
         .Error(program.status());
     session->Finish(program.status());
     return;
@@ -148,7 +154,7 @@ void PartyService::Admit(const std::string& gateway,
   }
   const uint64_t memory = SessionMemory(model_.plan, program->shape);
   waiting_[gateway].push_back(
-      {std::move(session), *std::move(program), memory, absl::Now()});
+      {std::move(session), trace, *std::move(program), memory, absl::Now()});
   ++waiting_count_;
   StartWaiting();
 }
@@ -170,6 +176,7 @@ bool PartyService::StartNext() {
   const SessionId id = waiting.session->session();
   auto running = std::make_shared<Running>();
   running->session = std::move(waiting.session);
+  running->trace = std::move(waiting.trace);
   running->program = std::move(waiting.program);
   running->memory = waiting.memory;
   running->since = waiting.since;
@@ -194,6 +201,7 @@ bool PartyService::StartNext() {
 
 absl::StatusOr<std::unique_ptr<Channel>> PartyService::Connect(
     const SessionId& session) {
+  const PhaseTimer timer(metrics_, Phase::kConnect);
   if (options_.party == 0) return dialer_->Dial(session);
   return registry_.Accept(session, options_.connect);
 }
@@ -214,11 +222,17 @@ absl::Status PartyService::RunProgram(Running& running) {
     running.material = dealer_->Open(id, options_.party);
   }
   ThreadPool pool(running.threads);
+  ObservedChannel peer(*running.channel, metrics_);
+  ObservedSource material(*running.material);
+  ObservedLink gateway(
+      session, material, metrics_,
+      static_cast<int64_t>(running.program.shape.prompts.size()));
   auto ev = PartyEvaluator::Create(
-      {options_.party, id, model_.digest, running.program.rounding},
-      *running.channel, *running.material, ledger_, session, pool);
+      {options_.party, id, model_.digest, running.program.rounding}, peer,
+      material, ledger_, gateway, pool);
   absl::Status status = ev.status();
   if (ev.ok()) {
+    (*ev)->ShareProducts(&products_);
     Generate(**ev, model_.plan, model_.matrices, running.program.shape);
     status = (*ev)->Finish();
   }
@@ -230,6 +244,7 @@ absl::Status PartyService::RunProgram(Running& running) {
   metrics_.AddRounds(static_cast<int64_t>(traffic.rounds));
   metrics_.AddOpenedBytes(Direction::kSent, traffic.sent_bytes);
   metrics_.AddMaterialBytes(Direction::kReceived, running.material->bytes());
+  metrics_.SetProducts(products_.stats());
   return status;
 }
 
@@ -247,6 +262,7 @@ void PartyService::Run(const std::shared_ptr<Running>& running) {
   metrics_.Observe(Phase::kRequest, absl::Now() - start);
   LogEvent(LogLevel::kInfo, "session_ended")
       .Session(id)
+      .Trace(running->trace.id())
       .Elapsed("seconds", absl::Now() - start)
       .Error(status);
   std::lock_guard<std::mutex> lock(mutex_);

@@ -17,7 +17,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/thread_pool.h"
 #include "common/gates/session.h"
+#include "common/ring/gemm_batcher.h"
 #include "services/runtime/served_model.h"
 #include "services/runtime/session_shape.h"
 #include "services/telemetry/metrics.h"
@@ -25,6 +27,7 @@
 #include "services/transport/material_stream.h"
 #include "services/transport/peer_channel.h"
 #include "services/transport/service_bases.h"
+#include "services/transport/trace.h"
 
 namespace tacit {
 
@@ -77,13 +80,15 @@ class PartyService {
 
   struct Waiting {
     std::unique_ptr<InferSession> session;
+    TraceContext trace;
     SessionProgram program;
     uint64_t memory;
     absl::Time since;
   };
 
   // From gRPC's threads.
-  void Admit(const std::string& gateway, std::unique_ptr<InferSession> session);
+  void Admit(const std::string& gateway, const TraceContext& trace,
+             std::unique_ptr<InferSession> session);
   absl::StatusOr<SessionProgram> Check(const InferSession& session) const;
   // Starts what fits. Requires mutex_.
   void StartWaiting();
@@ -105,6 +110,10 @@ class PartyService {
   PeerRegistry registry_;
   std::unique_ptr<Inference> inference_;
   std::unique_ptr<Peer> peer_;
+
+  // Of all sessions: decoding is bound by reading the weights.
+  ThreadPool product_pool_;
+  GemmBatcher products_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -151,6 +151,11 @@ LogLine& LogLine::Session(const SessionId& session) {
   return *this;
 }
 
+LogLine& LogLine::Trace(const std::string& id) {
+  if (enabled_ && !id.empty()) Add("trace_id", Quote(id));
+  return *this;
+}
+
 LogLine& LogLine::Number(Literal key, int64_t value) {
   if (enabled_) Add(key, absl::StrCat(value));
   return *this;

@@ -56,6 +56,8 @@ class LogLine {
 
   // A session's public id, of which the first 8 bytes are shown.
   LogLine& Session(const SessionId& session);
+  // The request's trace (services/transport/trace.h); none if empty.
+  LogLine& Trace(const std::string& id);
   // Only what is public: lengths, counts, sizes, party numbers.
   template <std::integral T>
   LogLine& Count(Literal key, T value) {

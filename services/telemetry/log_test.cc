@@ -45,6 +45,7 @@ TEST_F(LogTest, WritesJsonLines) {
   Init(LogLevel::kInfo, /*json=*/true);
   LogEvent(LogLevel::kInfo, "session_ended")
       .Session(kSession)
+      .Trace("0af7651916cd43dd8448eb211c80319c")
       .Count("tokens", 17)
       .Elapsed("prefill", absl::Milliseconds(1500))
       .Choice("phase", "decode")
@@ -56,6 +57,7 @@ TEST_F(LogTest, WritesJsonLines) {
   EXPECT_EQ(line["role"], "party/0");
   EXPECT_EQ(line["event"], "session_ended");
   EXPECT_EQ(line["session"], "a1b2c3d405060708");
+  EXPECT_EQ(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
   EXPECT_EQ(line["tokens"], 17);
   EXPECT_EQ(line["prefill"], 1.5);
   EXPECT_EQ(line["phase"], "decode");
@@ -68,7 +70,7 @@ TEST_F(LogTest, WritesJsonLines) {
 
 TEST_F(LogTest, WritesText) {
   Init(LogLevel::kInfo, /*json=*/false);
-  LogEvent(LogLevel::kWarning, "peer_slow").Count("waited", 3);
+  LogEvent(LogLevel::kWarning, "peer_slow").Trace("").Count("waited", 3);
   EXPECT_THAT(lines_,
               ElementsAre(HasSubstr(" warning party/0 peer_slow waited=3")));
 }

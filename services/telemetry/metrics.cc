@@ -10,6 +10,7 @@
 #include <array>
 #include <chrono>
 #include <exception>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -111,6 +112,12 @@ struct Metrics::Families {
   Counters<2> material =
       MakeCounters(r, "tacit_material_bytes_total", "Bytes of material",
                    "direction", kDirections);
+  Counter& products =
+      MakeCounter(r, "tacit_static_products_total",
+                  "Products by weights that sessions may compute together");
+  Counter& passes = MakeCounter(r, "tacit_weight_passes_total",
+                                "Passes over weights that computed them");
+  std::mutex products_mutex;  // of both
   Gauge& queue =
       MakeGauge(r, "tacit_queue_requests", "Requests waiting for a session");
   Gauge& stock_sessions =
@@ -164,6 +171,17 @@ void Metrics::AddOpenedBytes(Direction direction, uint64_t bytes) {
 void Metrics::AddMaterialBytes(Direction direction, uint64_t bytes) {
   families_->material[static_cast<int>(direction)]->Increment(
       static_cast<double>(bytes));
+}
+
+void Metrics::SetProducts(const GemmBatcher::Stats& stats) {
+  const std::lock_guard<std::mutex> lock(families_->products_mutex);
+  // Those who come late bring old totals.
+  const auto raise = [](Counter& counter, uint64_t total) {
+    const double more = static_cast<double>(total) - counter.Value();
+    if (more > 0) counter.Increment(more);
+  };
+  raise(families_->products, stats.products);
+  raise(families_->passes, stats.passes);
 }
 
 void Metrics::SetQueue(int64_t requests) {

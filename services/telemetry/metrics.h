@@ -4,7 +4,9 @@
 //   tacit_rounds_total                      openings with the other party
 //   tacit_opened_bytes_total{direction}     sent, received
 //   tacit_material_bytes_total{direction}
-//   tacit_queue_requests                    waiting for a session
+//   tacit_static_products_total             by weights, of a few rows
+//   tacit_weight_passes_total               that computed them: fewer, if
+//   batched tacit_queue_requests                    waiting for a session
 //   tacit_material_stock_sessions, tacit_material_stock_bytes
 //   tacit_memory_bytes                      accounted to sessions
 //   tacit_sessions_active, tacit_sessions_total{status}
@@ -26,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/ring/gemm_batcher.h"
 
 namespace tacit {
 
@@ -34,12 +37,12 @@ enum class Direction { kSent, kReceived };
 // Where the time of a request goes.
 enum class Phase {
   kQueue,     // waiting to be admitted
-  kConnect,   // opening the session at all roles
-  kMaterial,  // waiting for material
+  kConnect,   // to the other party
+  kMaterial,  // waiting for material, in a prefill or for one token
   kPrefill,
-  kDecode,   // one token
+  kDecode,   // one token of each sequence
   kOpening,  // one round with the other party
-  kDeal,     // producing one step's material
+  kDeal,     // a session's material, with the waits for parties to take it
   kRequest,  // all of it
 };
 enum class RejectReason {
@@ -60,6 +63,8 @@ class Metrics {
   void AddRounds(int64_t count);
   void AddOpenedBytes(Direction direction, uint64_t bytes);
   void AddMaterialBytes(Direction direction, uint64_t bytes);
+  // Totals so far.
+  void SetProducts(const GemmBatcher::Stats& stats);
   void SetQueue(int64_t requests);
   void SetMaterialStock(int64_t sessions, uint64_t bytes);
   void SetMemory(uint64_t bytes);

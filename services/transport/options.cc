@@ -39,6 +39,10 @@ grpc::ChannelArguments MakeChannelArguments(const TransportOptions& options,
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                    Milliseconds(options.keepalive_timeout));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+                   Milliseconds(options.reconnect_initial));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
+                   Milliseconds(options.reconnect_max));
   if (!options.user_agent.empty()) {
     arguments.SetUserAgentPrefix(options.user_agent);
   }

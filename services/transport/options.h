@@ -45,6 +45,10 @@ struct TransportOptions {
   std::string user_agent;
 
   absl::Duration keepalive_timeout = absl::Seconds(5);
+  // Between attempts to reach a role that is away: at first, and at most. A
+  // role that comes back is found again within the latter.
+  absl::Duration reconnect_initial = absl::Milliseconds(100);
+  absl::Duration reconnect_max = absl::Seconds(1);
   int max_streams_per_connection = 1024;
 };
 
