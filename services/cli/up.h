@@ -54,8 +54,8 @@ class Deployment {
   // The process of "dealer", "party0", "party1" or "gateway"; -1 if there is
   // none.
   pid_t pid(const std::string& role) const;
-  // Starts a role again, at the same address, and waits until all are healthy. Its
-  // process is killed if it has not ended.
+  // Starts a role again, at the same address, and waits until all are healthy.
+  // Its process is killed if it has not ended.
   absl::Status Restart(const std::string& role);
 
  private:
