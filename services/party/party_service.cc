@@ -77,18 +77,6 @@ class PartyService::Inference final : public InferenceServiceBase {
   PartyService& party_;
 };
 
-class PartyService::Peer final : public PartyServiceBase {
- public:
-  explicit Peer(PeerRegistry& registry) : registry_(registry) {}
-
-  BidiReactor* Exchange(grpc::CallbackServerContext* context) override {
-    return registry_.Handle(context);
-  }
-
- private:
-  PeerRegistry& registry_;
-};
-
 PartyService::PartyService(const ServedModel& model,
                            const PartyOptions& options, SessionLedger& ledger,
                            Metrics& metrics, PeerNameFn peer_name,
@@ -105,13 +93,11 @@ PartyService::PartyService(const ServedModel& model,
       product_pool_(options.threads),
       products_(product_pool_),
       inference_(std::make_unique<Inference>(*this)),
-      peer_(std::make_unique<Peer>(registry_)),
       janitor_([this] { Join(); }) {}
 
 PartyService::~PartyService() { Stop(); }
 
 grpc::Service* PartyService::inference() { return inference_.get(); }
-grpc::Service* PartyService::peer() { return peer_.get(); }
 
 absl::StatusOr<SessionProgram> PartyService::Check(
     const InferSession& session) const {
@@ -215,11 +201,12 @@ absl::Status PartyService::RunProgram(Running& running) {
     if (options_.party == 1) registry_.Withdraw(id, gone);
   });
   ASSIGN_OR_RETURN(std::unique_ptr<Channel> channel, Connect(id));
+  std::unique_ptr<MaterialSource> source = dealer_->Open(id, options_.party);
   {
     std::lock_guard<std::mutex> lock(running.mutex);
     RETURN_IF_ERROR(running.aborted);
     running.channel = std::move(channel);
-    running.material = dealer_->Open(id, options_.party);
+    running.material = std::move(source);
   }
   ThreadPool pool(running.threads);
   ObservedChannel peer(*running.channel, metrics_);
@@ -319,6 +306,7 @@ void PartyService::Stop() {
     changed_.notify_all();
   }
   if (janitor_.joinable()) janitor_.join();
+  peer_.Finish();
 }
 
 }  // namespace tacit

@@ -63,19 +63,19 @@ class PartyService {
                std::unique_ptr<MaterialDialer> dealer);
   ~PartyService();  // Stop
 
-  // The services to register; `peer` is party 1's only.
+  // The services to serve; `peer` is party 1's only. Stop finishes it.
   grpc::Service* inference();
-  grpc::Service* peer();
+  PeerService& peer() { return peer_; }
 
   // Takes no more sessions, and waits until those under way have ended or
   // `deadline` has come.
   void Drain(absl::Time deadline);
-  // Ends all sessions with UNAVAILABLE and waits for their threads.
+  // Ends all sessions with UNAVAILABLE and waits for their threads. After the
+  // server's Shutdown, and before the server goes.
   void Stop();
 
  private:
   class Inference;
-  class Peer;
   struct Running;
 
   struct Waiting {
@@ -108,8 +108,8 @@ class PartyService {
   const std::unique_ptr<PeerDialer> dialer_;
   const std::unique_ptr<MaterialDialer> dealer_;
   PeerRegistry registry_;
+  PeerService peer_{registry_};
   std::unique_ptr<Inference> inference_;
-  std::unique_ptr<Peer> peer_;
 
   // Of all sessions: decoding is bound by reading the weights.
   ThreadPool product_pool_;

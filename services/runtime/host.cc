@@ -58,7 +58,7 @@ absl::StatusOr<std::shared_ptr<ServiceCredentials>> MakeCredentials(
 absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(
     const ServiceConfig& config, const TransportOptions& transport,
     const ServiceCredentials& credentials, const Metrics& metrics,
-    const std::vector<grpc::Service*>& services) {
+    const std::vector<grpc::Service*>& services, PeerService* peer) {
   std::unique_ptr<ServiceHost> host(new ServiceHost);
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(host->metrics_server_,
@@ -70,11 +70,16 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(
   ApplyTransportOptions(transport, builder);
   builder.AddListeningPort(config.listen, credentials.Server(), &host->port_);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (peer != nullptr) {
+    builder.RegisterService(peer);
+    peer->acceptor().AddTo(builder);
+  }
   host->server_ = builder.BuildAndStart();
   if (host->server_ == nullptr || host->port_ == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen at ", config.listen));
   }
+  if (peer != nullptr) peer->acceptor().Start();
   host->SetServing(true);
   LogEvent(LogLevel::kInfo, "listening")
       .Public("address", config.listen)
@@ -93,7 +98,6 @@ void ServiceHost::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
-  server_.reset();
 }
 
 absl::Status RunUntilSignal(

@@ -19,6 +19,7 @@
 #include "services/security/tls.h"
 #include "services/telemetry/metrics.h"
 #include "services/transport/options.h"
+#include "services/transport/peer_channel.h"
 
 namespace tacit {
 
@@ -36,18 +37,21 @@ absl::StatusOr<std::shared_ptr<ServiceCredentials>> MakeCredentials(
 class ServiceHost {
  public:
   // Listens, with the services, health and reflection. `metrics` must outlive
-  // the host. Errors: UNAVAILABLE if an address cannot be bound.
+  // the host. `peer`, if any, is a service among others whose acceptor is
+  // served; it must be finished before the host goes. Errors: UNAVAILABLE if an
+  // address cannot be bound.
   static absl::StatusOr<std::unique_ptr<ServiceHost>> Start(
       const ServiceConfig& config, const TransportOptions& transport,
       const ServiceCredentials& credentials, const Metrics& metrics,
-      const std::vector<grpc::Service*>& services);
+      const std::vector<grpc::Service*>& services, PeerService* peer = nullptr);
   ~ServiceHost();  // Shutdown, at once
 
   int port() const { return port_; }
 
   // What health answers; true from the start.
   void SetServing(bool serving);
-  // Refuses new calls, lets those under way go on until `deadline`.
+  // Refuses new calls, lets those under way go on until `deadline`, and cancels
+  // what is left.
   void Shutdown(absl::Time deadline);
 
  private:

@@ -66,10 +66,11 @@ absl::Status Serve(const ServiceConfig& config,
                    const TransportOptions& transport,
                    const ServiceCredentials& credentials, Metrics& metrics,
                    const std::vector<grpc::Service*>& services,
-                   Service& service, const std::function<absl::Time()>& wait) {
-  ASSIGN_OR_RETURN(
-      const auto host,
-      ServiceHost::Start(config, transport, credentials, metrics, services));
+                   Service& service, const std::function<absl::Time()>& wait,
+                   PeerService* peer = nullptr) {
+  ASSIGN_OR_RETURN(const auto host,
+                   ServiceHost::Start(config, transport, credentials, metrics,
+                                      services, peer));
   metrics.SetCertificateExpiry(credentials.Expires());
   const absl::Time deadline = wait();
   host->SetServing(false);
@@ -156,10 +157,9 @@ absl::Status RunParty(const PartyConfig& config,
       },
       std::move(dialer), std::move(dealer));
   PlanServiceImpl plans(model);
-  std::vector<grpc::Service*> services = {service.inference(), &plans};
-  if (id == 1) services.push_back(service.peer());
-  return Serve(config, options.transport, *credentials, metrics, services,
-               service, wait);
+  return Serve(config, options.transport, *credentials, metrics,
+               {service.inference(), &plans}, service, wait,
+               id == 1 ? &service.peer() : nullptr);
 }
 
 absl::Status RunGateway(const GatewayConfig& config,
@@ -187,6 +187,7 @@ absl::Status ServeDealer(const DealerConfig& config) {
 }
 
 absl::Status ServeParty(const PartyConfig& config) {
+  PollOwnConnections();
   return RunUntilSignal(config, config.id == 0 ? "party/0" : "party/1",
                         [&](const std::function<absl::Time()>& wait) {
                           return RunParty(config, wait);

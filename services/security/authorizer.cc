@@ -61,6 +61,7 @@ std::vector<MethodRule> TacitMethodRules() {
       {"/tacit.v1.DealerService/StreamMaterial", parties, {kDealer}},
       // One direction: two streams between the parties would be one too many.
       {"/tacit.v1.PartyService/Exchange", {kParty0}, {kParty1}},
+      {"/tacit.v1.PartyService/ExchangeStripe", {kParty0}, {kParty1}},
       {"/tacit.v1.InferenceService/Infer", {kGateway}, parties},
       {"/tacit.v1.GatewayService/*", {kGateway}, {kGateway}},
       {"/tacit.v1.PlanService/GetPlan", {kGateway, kDealer, kParty0, kParty1}},

@@ -33,7 +33,8 @@ struct MethodRule {
 //   DealerService.OpenSession      gateway                    dealer
 //   DealerService.CloseSession     gateway                    dealer
 //   DealerService.StreamMaterial   parties                    dealer
-//   PartyService.Exchange          party 0                    party 1
+//   PartyService.Exchange,
+//     ExchangeStripe               party 0                    party 1
 //   InferenceService.Infer         gateway                    parties
 //   GatewayService, all of it      gateway                    gateway
 //   PlanService.GetPlan            gateway, dealer, parties   all

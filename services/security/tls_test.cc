@@ -31,6 +31,7 @@ namespace {
 constexpr char kOpenSession[] = "/tacit.v1.DealerService/OpenSession";
 constexpr char kStreamMaterial[] = "/tacit.v1.DealerService/StreamMaterial";
 constexpr char kExchange[] = "/tacit.v1.PartyService/Exchange";
+constexpr char kExchangeStripe[] = "/tacit.v1.PartyService/ExchangeStripe";
 constexpr char kInfer[] = "/tacit.v1.InferenceService/Infer";
 constexpr char kGetPlan[] = "/tacit.v1.PlanService/GetPlan";
 constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
@@ -207,6 +208,7 @@ TEST_F(TlsTest, ChecksEveryMethodAgainstEveryRoleBeforeAnyHandler) {
       {kDealer, "/tacit.v1.DealerService/Other", {}},
       {kDealer, "/", {}},
       {kParty1, kExchange, {kParty0}},
+      {kParty1, kExchangeStripe, {kParty0}},
       {kParty1, kInfer, {kGateway}},
       {kParty1, kOpenSession, {}},
       {kParty0, kExchange, {}},

@@ -65,7 +65,7 @@ class MaterialDialer {
       const TransportOptions& options);
 
   // Begins to read a session's material, ahead of its use by at most
-  // options.material_capacity bytes and a chunk. Returns at once; that the
+  // options.material_capacity bytes and a chunk. Returns soon; that the
   // dealer is out of reach or refuses is for the first Take to say. Beyond
   // channel.h: Take and Finish end with the dealer's status, and with DATA_LOSS
   // for a malformed or truncated stream. Spans are not aligned.

@@ -3,6 +3,8 @@
 #include <grpc/grpc.h>
 #include <malloc.h>
 
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
 
 namespace tacit {
@@ -65,6 +67,10 @@ void ApplyTransportOptions(const TransportOptions& options,
                              options.max_streams_per_connection);
   // Two servers must never share a port by accident.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+void PollOwnConnections() {
+  setenv("GRPC_POLL_STRATEGY", "poll", /*overwrite=*/0);
 }
 
 void KeepFreedMemory() {

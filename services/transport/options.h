@@ -69,6 +69,14 @@ grpc::ChannelArguments MakeChannelArguments(const TransportOptions& options,
 void ApplyTransportOptions(const TransportOptions& options,
                            grpc::ServerBuilder& builder);
 
+// For a party's main, before gRPC is used: a thread that waits for a stream
+// polls that stream's connection itself. With gRPC's default on Linux, epoll,
+// one thread of the process polls all connections and wakes the others, which
+// costs a round a third of its time. Meant for few connections: the time of a
+// wait grows with their number. The environment variable GRPC_POLL_STRATEGY
+// wins.
+void PollOwnConnections();
+
 // For a service's main, before anything else: the C library keeps freed memory
 // instead of returning it to the kernel. gRPC takes and frees large pieces for
 // each message that it receives, and page faults are a third of the cost of

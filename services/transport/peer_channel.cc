@@ -16,7 +16,8 @@
 namespace tacit {
 namespace {
 
-constexpr char kMethod[] = "/tacit.v1.PartyService/Exchange";
+constexpr char kExchange[] = "/tacit.v1.PartyService/Exchange";
+constexpr char kExchangeStripe[] = "/tacit.v1.PartyService/ExchangeStripe";
 constexpr char kSessionKey[] = "tacit-session-bin";
 constexpr char kStripeKey[] = "tacit-stripe";
 constexpr char kStripesKey[] = "tacit-stripes";
@@ -50,7 +51,8 @@ absl::StatusOr<uint64_t> Number(const Metadata& metadata, const char* key,
   return value;
 }
 
-absl::StatusOr<StripeHello> ReadHello(const Metadata& metadata) {
+// Of stripe 0, or else of another: each has its method.
+absl::StatusOr<StripeHello> ReadHello(const Metadata& metadata, bool first) {
   StripeHello hello;
   const auto session = metadata.find(kSessionKey);
   if (session == metadata.end() ||
@@ -63,8 +65,8 @@ absl::StatusOr<StripeHello> ReadHello(const Metadata& metadata) {
               hello.session.size());
   ASSIGN_OR_RETURN(hello.stripes,
                    Number(metadata, kStripesKey, 1, kMaxStripes));
-  ASSIGN_OR_RETURN(hello.stripe,
-                   Number(metadata, kStripeKey, 0, hello.stripes - 1));
+  ASSIGN_OR_RETURN(hello.stripe, Number(metadata, kStripeKey, first ? 0 : 1,
+                                        first ? 0 : hello.stripes - 1));
   ASSIGN_OR_RETURN(hello.frame_bytes, Number(metadata, kFrameBytesKey,
                                              kMinFrameBytes, kMaxFrameBytes));
   return hello;
@@ -97,12 +99,20 @@ absl::StatusOr<std::unique_ptr<PeerDialer>> PeerDialer::Create(
 std::unique_ptr<Channel> PeerDialer::Dial(const SessionId& session,
                                           const CallMetadata& metadata) {
   auto link = std::make_shared<PeerLink>(options_.stripes, options_.frame_bytes,
-                                         options_.timeout);
+                                         options_.timeout, reaper_);
   for (int s = 0; s < options_.stripes; ++s) {
+    AwaitConnection(*connections_[s]);
     CallMetadata hello = metadata;
     WriteHello({session, s, options_.stripes, options_.frame_bytes}, hello);
-    link->Attach(s, StartClientStream(link, s, options_.linger, connections_[s],
-                                      kMethod, hello));
+    if (s == 0) {
+      const PolledStream first = StartPolledClientStream(
+          link, s, options_.linger, connections_[s], kExchange, hello);
+      link->Attach(s, first.stream, first.queue);
+    } else {
+      link->Attach(s,
+                   StartClientStream(link, s, options_.linger, connections_[s],
+                                     kExchangeStripe, hello));
+    }
   }
   return MakePeerChannel(std::move(link));
 }
@@ -118,8 +128,12 @@ struct PeerRegistry::State {
     std::unique_ptr<grpc::Alarm> expiry;  // of streams that nobody wants
   };
 
-  // The link that a stream belongs to. Requires mutex.
+  // The link that a stream belongs to and has to be attached to. Requires
+  // mutex.
   absl::StatusOr<std::shared_ptr<PeerLink>> LinkFor(const StripeHello& hello);
+  // After a stream was attached. Requires mutex.
+  static void Attached(const std::shared_ptr<State>& state,
+                       const SessionId& session);
   // Whether a link of the session has not ended yet. Requires mutex.
   bool InUse(const SessionId& session);
   // Ends streams that wait; if somebody wants them, only with `also_wanted`.
@@ -127,6 +141,7 @@ struct PeerRegistry::State {
             bool also_wanted);
 
   const TransportOptions options;
+  const std::shared_ptr<StreamReaper> reaper = std::make_shared<StreamReaper>();
   std::mutex mutex;
   std::condition_variable changed;
   // Below: guarded by mutex.
@@ -155,14 +170,34 @@ absl::StatusOr<std::shared_ptr<PeerLink>> PeerRegistry::State::LinkFor(
   Waiting& entry = waiting[hello.session];
   if (entry.link == nullptr) {
     entry.link = std::make_shared<PeerLink>(hello.stripes, hello.frame_bytes,
-                                            options.timeout);
+                                            options.timeout, reaper);
   }
   if (entry.link->stripes() != hello.stripes ||
       entry.link->frame_bytes() != hello.frame_bytes) {
     return absl::InvalidArgumentError(
         "the session's streams differ in tacit-stripes or tacit-frame-bytes");
   }
+  if (entry.link->attached(hello.stripe)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the session has its stripe ", hello.stripe, " already"));
+  }
   return entry.link;
+}
+
+void PeerRegistry::State::Attached(const std::shared_ptr<State>& state,
+                                   const SessionId& session) {
+  Waiting& entry = state->waiting[session];
+  if (!entry.wanted && entry.expiry == nullptr) {
+    entry.expiry = CallLater(
+        state->options.accept_timeout, [weak = std::weak_ptr(state), session] {
+          if (const auto state = weak.lock()) {
+            state->Drop(session,
+                        absl::NotFoundError("nobody wants this session here"),
+                        /*also_wanted=*/false);
+          }
+        });
+  }
+  state->changed.notify_all();
 }
 
 void PeerRegistry::State::Drop(const SessionId& session,
@@ -188,34 +223,35 @@ PeerRegistry::PeerRegistry(const TransportOptions& options)
 
 PeerRegistry::~PeerRegistry() { Shutdown(); }
 
+void PeerRegistry::Finish() { state_->reaper->Finish(); }
+
 BidiReactor* PeerRegistry::Handle(grpc::CallbackServerContext* context) {
   const absl::StatusOr<StripeHello> hello =
-      ReadHello(context->client_metadata());
+      ReadHello(context->client_metadata(), /*first=*/false);
   if (!hello.ok()) return RefuseBidi(hello.status());
   std::lock_guard<std::mutex> lock(state_->mutex);
   const auto link = state_->LinkFor(*hello);
   if (!link.ok()) return RefuseBidi(link.status());
-  if ((*link)->attached(hello->stripe)) {
-    return RefuseBidi(absl::AlreadyExistsError(absl::StrCat(
-        "the session has its stripe ", hello->stripe, " already")));
-  }
   const auto [stream, reactor] =
       StartServerBidi(*link, hello->stripe, state_->options.linger, context);
   (*link)->Attach(hello->stripe, stream);
-  State::Waiting& entry = state_->waiting[hello->session];
-  if (!entry.wanted && entry.expiry == nullptr) {
-    entry.expiry = CallLater(
-        state_->options.accept_timeout,
-        [weak = std::weak_ptr(state_), session = hello->session] {
-          if (const auto state = weak.lock()) {
-            state->Drop(session,
-                        absl::NotFoundError("nobody wants this session here"),
-                        /*also_wanted=*/false);
-          }
-        });
-  }
-  state_->changed.notify_all();
+  State::Attached(state_, hello->session);
   return reactor;
+}
+
+void PeerRegistry::Handle(IncomingStream& incoming) {
+  const absl::StatusOr<StripeHello> hello =
+      ReadHello(incoming.context().client_metadata(), /*first=*/true);
+  if (!hello.ok()) {
+    return state_->reaper->Add(incoming.Refuse(hello.status()));
+  }
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  const auto link = state_->LinkFor(*hello);
+  if (!link.ok()) return state_->reaper->Add(incoming.Refuse(link.status()));
+  const PolledStream first =
+      incoming.Accept(*link, hello->stripe, state_->options.linger);
+  (*link)->Attach(hello->stripe, first.stream, first.queue);
+  State::Attached(state_, hello->session);
 }
 
 absl::StatusOr<std::unique_ptr<Channel>> PeerRegistry::Accept(
@@ -271,6 +307,22 @@ void PeerRegistry::Shutdown() {
   for (const SessionId& session : sessions) {
     state_->Drop(session, ShuttingDown(), /*also_wanted=*/false);
   }
+}
+
+PeerService::PeerService(PeerRegistry& registry)
+    : registry_(registry),
+      acceptor_(*this, [this](std::shared_ptr<IncomingStream> incoming) {
+        registry_.Handle(*incoming);
+      }) {}
+
+void PeerService::Finish() {
+  acceptor_.Shutdown();
+  registry_.Shutdown();
+  registry_.Finish();
+}
+
+BidiReactor* PeerService::ExchangeStripe(grpc::CallbackServerContext* context) {
+  return registry_.Handle(context);
 }
 
 }  // namespace tacit

@@ -61,7 +61,7 @@ class InProcessEnds : public Ends {
 class GrpcEnds : public Ends {
  public:
   GrpcEnds(const TransportOptions& options, const TestCredentials& credentials)
-      : service(options), server(options, credentials, {&service}) {
+      : service(options), server(options, credentials, {}, &service) {
     auto made =
         PeerDialer::Create(server.address(), credentials.client, options);
     EXPECT_OK(made);
@@ -280,7 +280,7 @@ TEST(PeerChannelTest, ASilentPortIsUnavailable) {
 TEST(PeerChannelTest, RunsManySessionsAtOnce) {
   const TransportOptions options = Options(2, absl::Seconds(60));
   TestPartyService service(options);
-  TestServer server(options, Insecure(), {&service});
+  TestServer server(options, Insecure(), {}, &service);
   auto dialer =
       PeerDialer::Create(server.address(), Insecure().client, options);
   ASSERT_OK(dialer);
@@ -327,7 +327,7 @@ class PeerRegistryTest : public testing::Test {
 
   const TransportOptions options_ = Hasty();
   TestPartyService service_{options_};
-  TestServer server_{options_, Insecure(), {&service_}};
+  TestServer server_{options_, Insecure(), {}, &service_};
   std::unique_ptr<PeerDialer> dialer_;
 };
 
@@ -391,6 +391,7 @@ TEST_F(PeerRegistryTest, BoundsTheSessionsThatWait) {
 // A caller that does as it likes, against a well-behaved party 1.
 class HostilePeerTest : public testing::Test {
  protected:
+  static constexpr char kStripe[] = "/tacit.v1.PartyService/ExchangeStripe";
   using Stream = grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
 
   struct Call {
@@ -398,7 +399,9 @@ class HostilePeerTest : public testing::Test {
     std::unique_ptr<Stream> stream;
   };
 
-  std::unique_ptr<Call> Open(const CallMetadata& metadata) {
+  std::unique_ptr<Call> Open(
+      const CallMetadata& metadata,
+      const char* method = "/tacit.v1.PartyService/Exchange") {
     auto call = std::make_unique<Call>();
     for (const auto& [key, value] : metadata) {
       call->context.AddMetadata(key, value);
@@ -408,8 +411,7 @@ class HostilePeerTest : public testing::Test {
                                                   grpc::ByteBuffer>::
             Create(channel_.get(),
                    grpc::internal::RpcMethod(
-                       "/tacit.v1.PartyService/Exchange",
-                       grpc::internal::RpcMethod::BIDI_STREAMING),
+                       method, grpc::internal::RpcMethod::BIDI_STREAMING),
                    &call->context));
     return call;
   }
@@ -454,7 +456,7 @@ class HostilePeerTest : public testing::Test {
   uint8_t session_ = 0;
   absl::Status told_;  // what the last round's caller was told
   TestPartyService service_{{}};
-  TestServer server_{{}, Insecure(), {&service_}};
+  TestServer server_{{}, Insecure(), {}, &service_};
   const std::shared_ptr<grpc::Channel> channel_ =
       grpc::CreateChannel(server_.address(), Insecure().client);
 };
@@ -482,9 +484,21 @@ TEST_F(HostilePeerTest, RefusesAStripeTwiceAndStripesThatDiffer) {
   absl::SleepFor(absl::Milliseconds(50));
   EXPECT_EQ(Open(Hello(0, 2))->stream->Finish().error_code(),
             grpc::StatusCode::ALREADY_EXISTS);
-  EXPECT_EQ(Open(Hello(1, 3))->stream->Finish().error_code(),
+  EXPECT_EQ(Open(Hello(1, 3), kStripe)->stream->Finish().error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+  auto second = Open(Hello(1, 2), kStripe);
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(Open(Hello(1, 2), kStripe)->stream->Finish().error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
   first->context.TryCancel();
+  second->context.TryCancel();
+}
+
+TEST_F(HostilePeerTest, RefusesAStripeByTheOthersMethod) {
+  EXPECT_EQ(Open(Hello(0, 2), kStripe)->stream->Finish().error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Open(Hello(1, 2))->stream->Finish().error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(HostilePeerTest, TakesWellFormedFrames) {

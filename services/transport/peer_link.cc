@@ -1,5 +1,6 @@
 #include "services/transport/peer_link.h"
 
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,15 +8,19 @@
 
 namespace tacit {
 
-void PeerLink::Attach(int stripe, std::shared_ptr<RawStream> stream) {
+void PeerLink::Attach(int stripe, std::shared_ptr<RawStream> stream,
+                      std::shared_ptr<EventQueue> queue) {
   absl::Status status;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stripes_[stripe].stream = stream;
+    if (queue != nullptr) queue_ = std::move(queue);
     status = status_;
   }
   stream->Read();
-  if (!status.ok()) stream->Close(status, EncodeAbort(status));
+  if (status.ok()) return;
+  stream->Close(status, EncodeAbort(status));
+  Retire();
 }
 
 bool PeerLink::attached(int stripe) const {
@@ -45,7 +50,10 @@ absl::Status PeerLink::Exchange(std::span<const uint8_t> message,
     std::unique_lock<std::mutex> lock(mutex_);
     status = Await(lock);
   }
-  if (!status.ok()) Abort(status);
+  if (!status.ok()) {
+    Abort(status);
+    Retire();  // if somebody else has aborted meanwhile
+  }
   return status;
 }
 
@@ -87,22 +95,44 @@ absl::Status PeerLink::Await(std::unique_lock<std::mutex>& lock) {
     status = RoundError();
     return !status.ok();
   };
-  uint64_t seen = progress_ - 1;
   while (!over()) {
-    if (seen == progress_) {
+    const uint64_t seen = progress_;
+    Poll(lock, over);
+    if (!over() && progress_ == seen) {
       status = absl::DeadlineExceededError(absl::StrCat(
           "no message from the peer within ", absl::FormatDuration(timeout_)));
       break;
     }
-    seen = progress_;
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout_),
-                      [&] { return over() || progress_ != seen; });
   }
   // From here on nobody begins to use the caller's buffers.
   active_ = false;
   changed_.wait(lock, [this] { return busy_ == 0; });
   ++sequence_;
   return status;
+}
+
+void PeerLink::Poll(std::unique_lock<std::mutex>& lock,
+                    absl::FunctionRef<bool()> over) {
+  const uint64_t seen = progress_;
+  const std::shared_ptr<EventQueue> queue = queue_;
+  const auto begin = std::chrono::steady_clock::now();
+  poller_ = std::this_thread::get_id();
+  while (!over() && progress_ == seen) {
+    const absl::Duration left =
+        timeout_ - absl::FromChrono(std::chrono::steady_clock::now() - begin);
+    if (left <= absl::ZeroDuration()) break;
+    lock.unlock();
+    queue->Poll(left);
+    lock.lock();
+  }
+  poller_ = std::thread::id();
+}
+
+void PeerLink::Changed() {
+  changed_.notify_all();
+  if (poller_ != std::thread::id() && poller_ != std::this_thread::get_id()) {
+    queue_->Wake();
+  }
 }
 
 void PeerLink::Send(int s) {
@@ -129,7 +159,7 @@ void PeerLink::Send(int s) {
   --busy_;
   --to_send_;
   ++progress_;
-  changed_.notify_all();
+  Changed();
 }
 
 absl::Status PeerLink::Take(const Frame& frame, const grpc::ByteBuffer& message,
@@ -170,7 +200,7 @@ void PeerLink::Receive(int s) {
     } else {
       stripe.end = status;
     }
-    changed_.notify_all();
+    Changed();
   }
   if (status.ok()) stream->Read();
 }
@@ -185,11 +215,23 @@ void PeerLink::Abort(absl::Status status) {
     for (const Stripe& stripe : stripes_) {
       if (stripe.stream != nullptr) streams.push_back(stripe.stream);
     }
-    changed_.notify_all();
+    Changed();
   }
   for (const auto& stream : streams) {
     stream->Close(status, EncodeAbort(status));
   }
+  Retire();
+}
+
+void PeerLink::Retire() {
+  PolledStream first;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (status_.ok() || poller_ != std::thread::id()) return;
+    first = {stripes_[0].stream, std::exchange(queue_, nullptr)};
+  }
+  if (first.queue == nullptr) return;
+  if (const auto reaper = reaper_.lock()) reaper->Add(std::move(first));
 }
 
 void PeerLink::OnMessage(int stripe, grpc::ByteBuffer& message) {
@@ -203,7 +245,7 @@ void PeerLink::OnMessage(int stripe, grpc::ByteBuffer& message) {
     } else {
       end = stripes_[stripe].end = ReadAbort(message);
       aborted = stripes_[stripe].stream;
-      changed_.notify_all();
+      Changed();
     }
   }
   if (aborted != nullptr) return aborted->Close(end, EncodeAbort(end));
@@ -231,7 +273,7 @@ void PeerLink::OnEnd(int stripe, const absl::Status& status) {
                 ? absl::UnavailableError("the peer has left")
                 : status;
     }
-    changed_.notify_all();
+    Changed();
   }
   if (stream != nullptr) stream->Close(absl::OkStatus());
 }
@@ -243,7 +285,7 @@ class PeerChannel : public Channel {
   explicit PeerChannel(std::shared_ptr<PeerLink> link)
       : link_(std::move(link)) {}
   ~PeerChannel() override {
-    PeerChannel::Abort(absl::UnavailableError("the peer has left"));
+    link_->Abort(absl::UnavailableError("the peer has left"));
   }
 
   absl::Status Exchange(std::span<const uint8_t> message,

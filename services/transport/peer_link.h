@@ -7,11 +7,15 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/channel/channel.h"
+#include "services/transport/event_queue.h"
 #include "services/transport/frame.h"
 #include "services/transport/raw_stream.h"
 
@@ -20,17 +24,28 @@ namespace tacit {
 // The stripes of one session and the round under way. Thread-safe, except that
 // rounds follow one another.
 //
+// Stripe 0, which carries every small message, is polled by the thread that
+// exchanges; the others tell their events from gRPC's threads.
+//
 // A stripe always has a read under way or holds the frame that it brought, so
 // at most one frame of each stripe is in memory before its size is checked.
 // What ends a stripe counts once a round needs the stripe: what the peer sent
 // before is still good.
 class PeerLink : public RawStream::Handler {
  public:
-  PeerLink(int stripes, uint64_t frame_bytes, absl::Duration timeout)
-      : frame_bytes_(frame_bytes), timeout_(timeout), stripes_(stripes) {}
+  // `reaper` sees to the polled stripe once the link was aborted,
+  // which must be before its owners let it go.
+  PeerLink(int stripes, uint64_t frame_bytes, absl::Duration timeout,
+           const std::shared_ptr<StreamReaper>& reaper)
+      : frame_bytes_(frame_bytes),
+        timeout_(timeout),
+        reaper_(reaper),
+        stripes_(stripes) {}
 
   // Gives the link its stream `stripe`, which it must not have, and reads.
-  void Attach(int stripe, std::shared_ptr<RawStream> stream);
+  // Stripe 0 comes with its queue.
+  void Attach(int stripe, std::shared_ptr<RawStream> stream,
+              std::shared_ptr<EventQueue> queue = nullptr);
   bool attached(int stripe) const;
   bool complete() const;  // whether all stripes are attached
   int stripes() const { return static_cast<int>(stripes_.size()); }
@@ -62,6 +77,13 @@ class PeerLink : public RawStream::Handler {
                      std::span<uint8_t> reply);
   // Waits for the end of the round.
   absl::Status Await(std::unique_lock<std::mutex>& lock);
+  // Handles events of stripe 0 until `over`, progress, or the timeout.
+  void Poll(std::unique_lock<std::mutex>& lock, absl::FunctionRef<bool()> over);
+  // Wakes whoever waits. Requires mutex_.
+  void Changed();
+  // Gives the polled stripe to the reaper if the link was aborted, unless
+  // somebody polls it still.
+  void Retire();
   // Why the round can't end well; OK if it can. Requires mutex_.
   absl::Status RoundError() const;
   // Sends the next frame of the round on a stripe, or takes in the one it
@@ -73,6 +95,8 @@ class PeerLink : public RawStream::Handler {
 
   const uint64_t frame_bytes_;
   const absl::Duration timeout_;
+  // The reaper's thread may be the last to let go of a link.
+  const std::weak_ptr<StreamReaper> reaper_;
   Traffic traffic_;
 
   mutable std::mutex mutex_;
@@ -87,8 +111,10 @@ class PeerLink : public RawStream::Handler {
   FramePlan out_, in_;
   uint64_t to_send_ = 0;  // frames left
   uint64_t to_receive_ = 0;
-  int busy_ = 0;           // threads that use message_ or reply_
-  uint64_t progress_ = 0;  // frames sent and taken in, ever
+  std::shared_ptr<EventQueue> queue_;  // of stripe 0
+  std::thread::id poller_;             // who polls it, if anybody
+  int busy_ = 0;                       // threads that use message_ or reply_
+  uint64_t progress_ = 0;              // frames sent and taken in, ever
 };
 
 // The Channel of one end; leaving tells the peer.

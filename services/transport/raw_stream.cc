@@ -70,6 +70,13 @@ std::unique_ptr<grpc::Alarm> CallLater(absl::Duration delay,
   return alarm;
 }
 
+void AwaitConnection(grpc::Channel& channel) {
+  // Longer than a channel waits between attempts.
+  constexpr absl::Duration kPatience = absl::Seconds(2);
+  if (channel.GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return;
+  (void)channel.WaitForConnected(In(kPatience));
+}
+
 void RawStream::Started() {
   self_ = shared_from_this();
   TACIT_INTO_GRPC(this);
@@ -137,6 +144,16 @@ void RawStream::Cancel() {
   }
   DoCancel();
   Issued();
+}
+
+bool RawStream::done() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return done_;
+}
+
+bool RawStream::closed() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closed_;
 }
 
 bool RawStream::TakeClose() {

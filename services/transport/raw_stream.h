@@ -64,6 +64,8 @@ class RawStream : public std::enable_shared_from_this<RawStream> {
   // Ends the stream at once, in both directions. Close must follow or have
   // been called.
   void Cancel();
+  // Whether it is over at both ends, and nothing of it is under way.
+  bool done();
 
  protected:
   RawStream(std::shared_ptr<Handler> handler, int tag, absl::Duration linger,
@@ -87,6 +89,8 @@ class RawStream : public std::enable_shared_from_this<RawStream> {
   void HandleWrite(bool ok);
   void HandleEnd(const absl::Status& status);
   void HandleDone();
+  // Whether DoClose has been or is being called.
+  bool closed();
 
   // For DoClose only, when nothing else uses them.
   absl::Status close_status_;
@@ -123,6 +127,11 @@ class RawStream : public std::enable_shared_from_this<RawStream> {
   grpc::ByteBuffer out_;  // of the write under way
   std::unique_ptr<grpc::Alarm> linger_alarm_;
 };
+
+// Waits for up to two seconds for a channel to be connected. Where threads poll
+// their own streams (PollOwnConnections) nobody else drives a connection that
+// was lost, and calls do not wait for one: do it before a call.
+void AwaitConnection(grpc::Channel& channel);
 
 using CallMetadata = std::vector<std::pair<std::string, std::string>>;
 

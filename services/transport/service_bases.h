@@ -17,9 +17,11 @@ using DealerServiceBase =
     v1::DealerService::WithRawCallbackMethod_StreamMaterial<
         v1::DealerService::Service>;
 
-// Override: Exchange(CallbackServerContext*), see PeerRegistry.
-using PartyServiceBase =
-    v1::PartyService::WithRawCallbackMethod_Exchange<v1::PartyService::Service>;
+// Exchange is asynchronous, see StreamAcceptor. Override:
+// ExchangeStripe(CallbackServerContext*), see PeerRegistry.
+using PartyServiceBase = v1::PartyService::WithRawMethod_Exchange<
+    v1::PartyService::WithRawCallbackMethod_ExchangeStripe<
+        v1::PartyService::Service>>;
 
 // Override: Infer(CallbackServerContext*), see AcceptInfer.
 using InferenceServiceBase = v1::InferenceService::WithRawCallbackMethod_Infer<

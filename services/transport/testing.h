@@ -44,18 +44,15 @@ inline SessionId TestSession(uint8_t tag) {
   return session;
 }
 
-// Party 1's service, or a party's for gateways, without any authorisation.
-class TestPartyService : public PartyServiceBase {
- public:
+// Party 1's service, without any authorisation.
+struct TestPartyService {
   explicit TestPartyService(const TransportOptions& options)
       : registry(options) {}
-  BidiReactor* Exchange(grpc::CallbackServerContext* context) override {
-    const InGrpcHandler handler(static_cast<grpc::Service*>(this));
-    return registry.Handle(context);
-  }
   PeerRegistry registry;
+  PeerService service{registry};
 };
 
+// A party's service for gateways, likewise.
 class TestInferenceService : public InferenceServiceBase {
  public:
   using OnStart = std::function<void(std::unique_ptr<InferSession>)>;
@@ -104,19 +101,22 @@ class TestDealerService : public DealerServiceBase {
 };
 
 // Serves on a free port of 127.0.0.1 until destroyed. The services must
-// outlive it.
+// outlive it; `peer`, if any, is served as well.
 class TestServer {
  public:
   TestServer(const TransportOptions& options,
              const TestCredentials& credentials,
-             const std::vector<grpc::Service*>& services);
-  ~TestServer() { Stop(); }
+             const std::vector<grpc::Service*>& services,
+             TestPartyService* peer = nullptr);
+  // Channels of `peer` must be gone.
+  ~TestServer();
   // Cancels every call.
   void Stop();
   const std::string& address() const { return address_; }
 
  private:
   const std::vector<grpc::Service*> services_;
+  TestPartyService* const peer_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

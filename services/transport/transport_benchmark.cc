@@ -40,7 +40,7 @@ void Require(const absl::Status& status) {
 // One port in the child, of party 1 and the dealer.
 struct Service {
   Service(const TransportOptions& options, const TestCredentials& credentials)
-      : party(options), server(options, credentials, {&party, &dealer}) {}
+      : party(options), server(options, credentials, {&dealer}, &party) {}
 
   // Exchanges until the peer leaves.
   void Exchange(const Order& order) {
@@ -180,6 +180,7 @@ BENCHMARK(BM_Material)
 }  // namespace tacit
 
 int main(int argc, char** argv) {
+  tacit::PollOwnConnections();
   tacit::KeepFreedMemory();
   tacit::TestCertificate certificate = tacit::MakeSelfSigned();
   tacit::certificate = &certificate;
