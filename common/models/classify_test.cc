@@ -4,8 +4,10 @@
 
 #include "common/base/status_macros.h"
 #include "common/gates/testing.h"
+#include "common/gates/two_party.h"
 #include "common/models/float_model.h"
 #include "common/models/testing.h"
+#include "common/nn/embedding.h"
 
 namespace tacit {
 namespace {
@@ -65,6 +67,63 @@ TEST_F(ClassifyTest, GivesEachTextItsLogitsAtTheDeclaredCost) {
     EXPECT_EQ(result->counted.material_bytes[1], declared->material_bytes[1]);
     EXPECT_GT(result->seconds, 0);
   }
+}
+
+// Through the user's side, with the masks that the plain evaluator has.
+TEST_F(ClassifyTest, LogitsAreThePlainOnesBitForBit) {
+  const TextBatch texts = {{{1, 2, 3}, {36, 5}}, {{0, 1, 1}, {0, 0}}};
+  const ClassificationShape shape = ShapeOf(texts);
+  const SessionSeeds seeds = TestSeeds();
+  const Program program = [&](Evaluator& ev) {
+    Classify(ev, plan_, Pick(ev, shares_), shape);
+  };
+  auto masks = GatewayStream(seeds.gateway);
+  ASSERT_OK(masks);
+  const auto user =
+      ClassificationGateway::Create(plan_, texts, *std::move(masks));
+  ASSERT_OK(user);
+  UserLink link0(0, **user), link1(1, **user);
+  const auto run = RunRoles({}, seeds, program, link0, link1);
+  ASSERT_OK(run);
+  ASSERT_OK(run->FirstError());
+  const auto plain = RunPlain(
+      {}, seeds, program,
+      {{{1, 2, 3, 36, 5}, TokenWidth(37)}, {{0, 1, 1, 0, 0}, TokenWidth(2)}});
+  ASSERT_OK(plain);
+  const auto logits = (*user)->TakeLogits();
+  ASSERT_EQ(logits.size(), 2u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(
+        logits[i / 3][i % 3],
+        std::ldexp(static_cast<double>((*plain)[0][i]), -kEncoderLogitFrac));
+  }
+}
+
+TEST_F(ClassifyTest, TheUsersSideRefusesWhatTheProgramHasNot) {
+  const TextBatch texts = {{{1, 2, 3}}, {}};
+  const auto user = [&] {
+    auto masks = GatewayStream(TestSeeds().gateway);
+    return ClassificationGateway::Create(plan_, texts, *std::move(masks));
+  };
+  constexpr auto kInternal = absl::StatusCode::kInternal;
+  const int width = TokenWidth(37);
+  auto one = user();
+  ASSERT_OK(one);
+  EXPECT_THAT((*one)->Receive(0, 4, width).status(),
+              StatusIs(kInternal, "asks for 4 words"));
+  EXPECT_OK((*one)->Receive(1, 3, width));
+  EXPECT_THAT((*one)->Send(0, Words(2), plan_.logit_ring),
+              StatusIs(kInternal, "an output of 2 words"));
+  EXPECT_OK((*one)->Send(0, Words::Zeroed(3), plan_.logit_ring));
+  EXPECT_THAT((*one)->Send(0, Words::Zeroed(3), plan_.logit_ring),
+              StatusIs(kInternal, "party 0"));
+  EXPECT_OK((*one)->Send(1, Words::Zeroed(3), plan_.logit_ring));
+  EXPECT_THAT((*one)->Send(1, Words::Zeroed(3), plan_.logit_ring),
+              StatusIs(kInternal, "step 1 of 1"));
+  // Nothing follows: who asks gets what ended it.
+  (*one)->End(absl::UnavailableError("gone"));
+  EXPECT_THAT((*one)->Receive(1, 3, width).status(),
+              StatusIs(absl::StatusCode::kUnavailable, "gone"));
 }
 
 TEST_F(ClassifyTest, SegmentsCount) {

@@ -228,16 +228,11 @@ LinearSpecs StreamSpecs(const EncoderPlan& plan, const ScaledPlan& stream,
 
 EncoderTensors<MatrixSpec>::Layer LayerSpecs(const EncoderPlan& plan,
                                              size_t index,
-                                             const ModelWeights* weights) {
+                                             const NormWeights* before,
+                                             const LayerWeights* w) {
   const ModelConfig& config = plan.config;
   const EncoderLayerPlan& p = plan.layers[index];
-  const LayerWeights* w = weights ? &weights->layers[index] : nullptr;
   const size_t hidden = config.hidden_size, mlp = config.intermediate_size;
-  const NormWeights* before = nullptr;
-  if (w != nullptr) {
-    before = index == 0 ? &weights->embedding_norm
-                        : &weights->layers[index - 1].mlp_norm;
-  }
   const NormWeights* middle = w ? &w->attention_norm : nullptr;
   const Folding in = {before, 1, false};
   const Folding query = {before, ScoreScale(config, index), false};
@@ -271,12 +266,31 @@ EncoderTensors<MatrixSpec>::Layer LayerSpecs(const EncoderPlan& plan,
   return out;
 }
 
-void AddHeadSpecs(const EncoderPlan& plan, const ModelWeights* weights,
+void AddEmbeddingSpecs(const EncoderPlan& plan, const ModelWeights* weights,
+                       EncoderTensors<MatrixSpec>& out) {
+  const ModelConfig& config = plan.config;
+  const size_t hidden = config.hidden_size;
+  const auto table = [&](const std::vector<float>* values, size_t rows) {
+    return TableSpec(values, rows, hidden, plan.embedding_frac,
+                     /*centred=*/true);
+  };
+  out.embedding =
+      table(weights ? &weights->embedding : nullptr, config.vocab_size);
+  out.positions =
+      table(weights ? &weights->positions : nullptr, config.max_positions);
+  out.types =
+      table(weights ? &weights->token_types : nullptr, config.type_vocab_size);
+  Set(StreamSpecs(plan, plan.embedding_norm.stream,
+                  weights ? &weights->embedding_norm : nullptr),
+      out.embedding_gain, out.embedding_shift);
+}
+
+// `norm` is the last layer's second.
+void AddHeadSpecs(const EncoderPlan& plan, const NormWeights* norm,
+                  const ModelWeights* weights,
                   EncoderTensors<MatrixSpec>& out) {
   const size_t hidden = plan.config.hidden_size;
   const size_t labels = plan.config.labels.size();
-  const NormWeights* norm =
-      weights ? &weights->layers.back().mlp_norm : nullptr;
   out.hidden_gain =
       TableSpec(norm ? &norm->gain : nullptr, 1, hidden, kFrac, false);
   out.hidden_shift = TableSpec(norm ? &norm->bias : nullptr, 1, hidden,
@@ -582,26 +596,40 @@ absl::StatusOr<EncoderPlan> PlanEncoder(const ModelConfig& config,
 
 EncoderTensors<MatrixSpec> EncoderSpecs(const EncoderPlan& plan,
                                         const ModelWeights* weights) {
-  const ModelConfig& config = plan.config;
-  const size_t hidden = config.hidden_size;
-  const auto table = [&](const std::vector<float>* values, size_t rows) {
-    return TableSpec(values, rows, hidden, plan.embedding_frac,
-                     /*centred=*/true);
-  };
   EncoderTensors<MatrixSpec> out;
-  out.embedding =
-      table(weights ? &weights->embedding : nullptr, config.vocab_size);
-  out.positions =
-      table(weights ? &weights->positions : nullptr, config.max_positions);
-  out.types =
-      table(weights ? &weights->token_types : nullptr, config.type_vocab_size);
-  Set(StreamSpecs(plan, plan.embedding_norm.stream,
-                  weights ? &weights->embedding_norm : nullptr),
-      out.embedding_gain, out.embedding_shift);
+  AddEmbeddingSpecs(plan, weights, out);
+  const NormWeights* before = weights ? &weights->embedding_norm : nullptr;
   for (size_t i = 0; i < plan.layers.size(); ++i) {
-    out.layers.push_back(LayerSpecs(plan, i, weights));
+    const LayerWeights* layer = weights ? &weights->layers[i] : nullptr;
+    out.layers.push_back(LayerSpecs(plan, i, before, layer));
+    before = layer ? &layer->mlp_norm : nullptr;
   }
-  AddHeadSpecs(plan, weights, out);
+  AddHeadSpecs(plan, before, weights, out);
+  return out;
+}
+
+EncoderTensors<MatrixSpec> EncoderEmbeddingSpecs(const EncoderPlan& plan,
+                                                 const ModelWeights* weights) {
+  EncoderTensors<MatrixSpec> out;
+  AddEmbeddingSpecs(plan, weights, out);
+  return out;
+}
+
+EncoderTensors<MatrixSpec> EncoderLayerSpecs(const EncoderPlan& plan,
+                                             size_t index,
+                                             const NormWeights* before,
+                                             const LayerWeights* weights) {
+  EncoderTensors<MatrixSpec> out;
+  out.layers.resize(plan.layers.size());
+  out.layers[index] = LayerSpecs(plan, index, before, weights);
+  return out;
+}
+
+EncoderTensors<MatrixSpec> EncoderHeadSpecs(const EncoderPlan& plan,
+                                            const NormWeights* before,
+                                            const ModelWeights* weights) {
+  EncoderTensors<MatrixSpec> out;
+  AddHeadSpecs(plan, before, weights, out);
   return out;
 }
 

@@ -141,6 +141,19 @@ using EncoderShares = RoleMatrices<EncoderMatrices>;
 // result; from null, their shapes alone.
 EncoderTensors<MatrixSpec> EncoderSpecs(const EncoderPlan& plan,
                                         const ModelWeights* weights);
+// The same in parts, for weights that come piece by piece (see weights.h): the
+// matrices in front of the layers, of one layer, and behind the layers. Those
+// of other parts have no outputs. `before` is the norm in front of the part:
+// that of the embeddings, or the second of the layer before.
+EncoderTensors<MatrixSpec> EncoderEmbeddingSpecs(const EncoderPlan& plan,
+                                                 const ModelWeights* weights);
+EncoderTensors<MatrixSpec> EncoderLayerSpecs(const EncoderPlan& plan,
+                                             size_t index,
+                                             const NormWeights* before,
+                                             const LayerWeights* weights);
+EncoderTensors<MatrixSpec> EncoderHeadSpecs(const EncoderPlan& plan,
+                                            const NormWeights* before,
+                                            const ModelWeights* weights);
 // Encodes and shares a model under streams derived from `seed`.
 // Errors: as ShareMatrix.
 absl::StatusOr<EncoderShares> ShareEncoder(const EncoderPlan& plan,

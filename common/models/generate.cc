@@ -4,29 +4,9 @@
 #include <utility>
 
 #include "common/base/status_macros.h"
-#include "common/gates/party.h"
 #include "common/gates/two_party.h"
 
 namespace tacit {
-namespace {
-
-class Link : public GatewayLink {
- public:
-  Link(int party, GenerationGateway& gateway)
-      : party_(party), gateway_(gateway) {}
-  absl::StatusOr<Words> Receive(size_t n, int width) override {
-    return gateway_.Receive(party_, n, width);
-  }
-  absl::Status Send(Words share, int width) override {
-    return gateway_.Send(party_, std::move(share), width);
-  }
-
- private:
-  const int party_;
-  GenerationGateway& gateway_;
-};
-
-}  // namespace
 
 absl::StatusOr<GenerateResult> GenerateInProcess(
     const DecoderPlan& plan, const DecoderShares& shares,
@@ -48,7 +28,7 @@ absl::StatusOr<GenerateResult> GenerateInProcess(
   roles.rounding = options.rounding;
   roles.plan = digest;
   roles.threads = options.threads;
-  Link link0(0, *gateway), link1(1, *gateway);
+  UserLink link0(0, *gateway), link1(1, *gateway);
   ASSIGN_OR_RETURN(
       const RolesResult run,
       RunRoles(

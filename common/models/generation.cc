@@ -14,11 +14,6 @@
 namespace tacit {
 namespace {
 
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
 SampleParams SampleParamsOf(const DecoderPlan& plan,
                             const GenerationShape& shape) {
   SampleParams params;
@@ -187,77 +182,34 @@ absl::StatusOr<std::unique_ptr<GenerationGateway>> GenerationGateway::Create(
   return gateway;
 }
 
-absl::StatusOr<Words> GenerationGateway::Receive(int party, size_t n,
-                                                 int width) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  const size_t index = received_[party]++;
-  changed_.wait(lock, [&] { return index < inputs_.size() || !end_.ok(); });
-  if (index >= inputs_.size()) return end_;
-  const Input& input = inputs_[index];
-  if (input.words.size() != n || input.width != width) {
-    return absl::InternalError(
-        absl::StrCat("the program asks for ", n, " words of ", width,
-                     " bits, the next input", " has ", input.words.size(),
-                     " of ", input.width));
+std::vector<UserSide::Message> GenerationGateway::InputsOf(size_t step) const {
+  const size_t tokens =
+      step == 0 ? shape_.prompt_tokens() : shape_.prompts.size();
+  std::vector<Message> inputs;
+  if (shape_.embedding == EmbeddingSide::kSecure) {
+    inputs.push_back({tokens, TokenWidth(plan_.config.vocab_size)});
+  } else {
+    inputs.push_back({tokens * static_cast<size_t>(plan_.config.hidden_size),
+                      EmbeddedWidth(plan_)});
   }
-  return input.words.Clone();
+  if (shape_.sampling == SamplingSide::kSecure && shape_.temperature > 0) {
+    inputs.push_back({shape_.prompts.size(), kUniformWidth});
+  }
+  return inputs;
 }
 
-absl::Status GenerationGateway::Send(int party, Words share, int width) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  const bool tokens = shape_.sampling == SamplingSide::kSecure;
-  const size_t expected =
-      shape_.prompts.size() *
-      (tokens ? 1 : static_cast<size_t>(plan_.config.vocab_size));
-  if (share.size() != expected || !shares_[party].empty() ||
-      step_ >= shape_.steps) {
-    return absl::InternalError(absl::StrCat(
-        "party ", party, " sent an output of ", share.size(),
-        " words where step ", step_, " of ", shape_.steps, " has ", expected));
+UserSide::Message GenerationGateway::output() const {
+  if (shape_.sampling == SamplingSide::kClient) {
+    return {
+        shape_.prompts.size() * static_cast<size_t>(plan_.config.vocab_size),
+        plan_.logit_ring};
   }
-  shares_[party] = std::move(share);
-  if (shares_[1 - party].empty()) return absl::OkStatus();
-  Words sum(expected);
-  for (size_t i = 0; i < expected; ++i) {
-    sum[i] = shares_[0][i] + shares_[1][i];
-  }
-  for (Words& words : shares_) words.Reset();
-  TakeOutput(sum, width);
-  return absl::OkStatus();
+  return {shape_.prompts.size(), TokenWidth(plan_.config.vocab_size)};
 }
 
-void GenerationGateway::End(const absl::Status& status) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (end_.ok()) end_ = status;
-  changed_.notify_all();
-}
-
-bool GenerationGateway::stopped() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return stopped_;
-}
-double GenerationGateway::seconds_first() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return seconds_first_;
-}
-double GenerationGateway::seconds_last() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return seconds_last_;
-}
 std::vector<GeneratedSequence> GenerationGateway::TakeSequences() {
   std::lock_guard<std::mutex> lock(mutex_);
   return std::move(sequences_);
-}
-
-void GenerationGateway::PushMasked(Words values, int width) {
-  Words hat(values.size());
-  masks_->Fill(position_, std::span<uint64_t>(hat));
-  position_ += PrgBlocks(hat.size());
-  for (size_t i = 0; i < hat.size(); ++i) {
-    hat[i] = Reduce(hat[i] + values[i], width);
-  }
-  inputs_.push_back({std::move(hat), width});
-  changed_.notify_all();
 }
 
 void GenerationGateway::PushStep(
@@ -277,12 +229,12 @@ void GenerationGateway::PushStep(
   }
   Words words(values.size());
   std::copy(values.begin(), values.end(), words.begin());
-  PushMasked(std::move(words), embedded ? EmbeddedWidth(plan_)
-                                        : TokenWidth(plan_.config.vocab_size));
+  PushInput(std::move(words), embedded ? EmbeddedWidth(plan_)
+                                       : TokenWidth(plan_.config.vocab_size));
   if (shape_.sampling == SamplingSide::kSecure && shape_.temperature > 0) {
     Words uniform(tokens.size());
     for (uint64_t& u : uniform) u = rng_() >> (64 - kUniformBits);
-    PushMasked(std::move(uniform), kUniformWidth);
+    PushInput(std::move(uniform), kUniformWidth);
   }
 }
 
@@ -300,7 +252,7 @@ int64_t GenerationGateway::ChooseFrom(const Words& sum, int width,
         static_cast<double>(ToSigned(sum[sequence * vocabulary + i], width)),
         -kLogitFrac);
   }
-  if (step_ == 0) sequences_[sequence].first_step_top = Largest(logits, 5);
+  if (step() == 0) sequences_[sequence].first_step_top = Largest(logits, 5);
   return samplers_[sequence].Next(logits, history_[sequence]);
 }
 
@@ -316,19 +268,15 @@ void GenerationGateway::AddToken(size_t sequence, int64_t token) {
 }
 
 void GenerationGateway::TakeOutput(const Words& sum, int width) {
-  seconds_last_ = SecondsSince(start_);
-  if (step_ == 0) seconds_first_ = seconds_last_;
   std::vector<std::vector<int64_t>> next;
   for (size_t s = 0; s < sequences_.size(); ++s) {
     const int64_t token = ended_[s] ? 0 : ChooseFrom(sum, width, s);
     AddToken(s, token);
     next.push_back({token});
   }
-  if (++step_ == shape_.steps) return;
+  if (step() + 1 == shape_.steps) return;
   if (std::find(ended_.begin(), ended_.end(), false) == ended_.end()) {
-    stopped_ = true;
-    if (end_.ok()) end_ = absl::CancelledError("the gateway has stopped");
-    changed_.notify_all();
+    Stop();
     return;
   }
   PushStep(next);

@@ -2,13 +2,10 @@
 #ifndef TACIT_COMMON_MODELS_GENERATION_H_
 #define TACIT_COMMON_MODELS_GENERATION_H_
 
-#include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <span>
 #include <utility>
@@ -20,6 +17,7 @@
 #include "common/gates/evaluator.h"
 #include "common/models/decoder.h"
 #include "common/models/sampler.h"
+#include "common/models/user_side.h"
 #include "common/prg/prg.h"
 
 namespace tacit {
@@ -81,10 +79,9 @@ struct GeneratedSequence {
   std::vector<std::pair<int64_t, double>> first_step_top;
 };
 
-// The user's side: masks tokens, adds the parties' shares, chooses (or reads)
-// the next token. It alone sees prompts and tokens. Thread-safe: each party's
-// link may be served by a thread of its own.
-class GenerationGateway {
+// The user's side: chooses (or reads) the next token from what the parties'
+// shares add up to.
+class GenerationGateway final : public UserSide {
  public:
   // What a token's embedding is, for EmbeddingSide::kClient: [hidden] integers
   // with the plan's residual_frac for `token` at `position`.
@@ -104,71 +101,42 @@ class GenerationGateway {
       const GenerationOptions& options, std::unique_ptr<Prg> masks,
       TokenFn on_token, EmbedFn embed = {});
 
-  // The next masked input of a party, n words of `width` bits; waits until it
-  // is there. Errors: CANCELLED once every sequence has ended; what End was
-  //   given; INTERNAL if the program asks for something else.
-  absl::StatusOr<Words> Receive(int party, size_t n, int width);
-  // A party's share of the next output. Errors: INTERNAL if sizes disagree.
-  absl::Status Send(int party, Words share, int width);
-  // Wakes whoever waits for an input that will not come.
-  void End(const absl::Status& status);
+  size_t steps() const override { return shape_.steps; }
+  std::vector<Message> InputsOf(size_t step) const override;
+  Message output() const override;
 
-  // Whether it ended because all sequences had, before the last step.
-  bool stopped() const;
-  // Seconds from creation to the first tokens, and to the last.
-  double seconds_first() const;
-  double seconds_last() const;
   std::vector<GeneratedSequence> TakeSequences();
 
  private:
-  struct Input {
-    Words words;
-    int width;
-  };
   GenerationGateway(const DecoderPlan& plan, const GenerationShape& shape,
                     const GenerationOptions& options,
                     std::unique_ptr<Prg> masks, TokenFn on_token, EmbedFn embed)
-      : plan_(plan),
+      : UserSide(std::move(masks)),
+        plan_(plan),
         shape_(shape),
         options_(options),
-        masks_(std::move(masks)),
         on_token_(std::move(on_token)),
         embed_(std::move(embed)),
-        start_(std::chrono::steady_clock::now()),
         rng_(options.sampling.seed) {}
 
   // All with mutex_ held.
   // Inputs of a step: each sequence's next tokens.
   void PushStep(const std::vector<std::vector<int64_t>>& tokens);
-  void PushMasked(Words values, int width);
-  // What the parties' shares add up to: a step's output.
-  void TakeOutput(const Words& sum, int width);
+  void TakeOutput(const Words& sum, int width) override;
   int64_t ChooseFrom(const Words& sum, int width, size_t sequence);
   void AddToken(size_t sequence, int64_t token);
 
   const DecoderPlan& plan_;
   const GenerationShape shape_;
   const GenerationOptions options_;
-  const std::unique_ptr<Prg> masks_;
   const TokenFn on_token_;
   const EmbedFn embed_;
-  const std::chrono::steady_clock::time_point start_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
   std::vector<TokenSampler> samplers_;  // of each sequence
   std::mt19937_64 rng_;  // the user's randomness for secure sampling: what text
                          // it is, no key material
   std::vector<std::vector<int64_t>> history_;
   std::vector<bool> ended_;
-  std::vector<Input> inputs_;
-  uint64_t position_ = 0;
-  size_t received_[2] = {0, 0};
-  size_t step_ = 0;
-  Words shares_[2];
-  absl::Status end_;
-  bool stopped_ = false;
-  double seconds_first_ = 0, seconds_last_ = 0;
   std::vector<GeneratedSequence> sequences_;
 };
 
