@@ -33,6 +33,12 @@ typedef struct {
   uint32_t* data;
   size_t size;
 } TacitIds;
+/* Ids of a pair of texts, and which of the two each is of: as many. Both to be
+ * freed. */
+typedef struct {
+  TacitIds ids;
+  TacitIds segments;
+} TacitPair;
 
 void tacit_bytes_free(TacitBytes bytes);
 void tacit_ids_free(TacitIds ids);
@@ -55,6 +61,10 @@ int32_t tacit_tokenizer_token_of(const TacitTokenizer* tokenizer, uint32_t id,
 int32_t tacit_tokenizer_encode(const TacitTokenizer* tokenizer, TacitSlice text,
                                bool add_special, bool parse_special,
                                TacitIds* out, TacitBytes* error);
+/* With what the model wants around both; text stays text. */
+int32_t tacit_tokenizer_encode_pair(const TacitTokenizer* tokenizer,
+                                    TacitSlice first, TacitSlice second,
+                                    TacitPair* out, TacitBytes* error);
 int32_t tacit_tokenizer_decode(const TacitTokenizer* tokenizer,
                                const uint32_t* ids, size_t size,
                                bool skip_special, TacitBytes* out,

@@ -182,6 +182,15 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(
   return Take(ids);
 }
 
+absl::StatusOr<EncodedPair> Tokenizer::EncodePair(
+    absl::string_view first, absl::string_view second) const {
+  ASSIGN_OR_RETURN(
+      const TacitPair pair,
+      Call<TacitPair>(tacit_tokenizer_encode_pair, impl_->tokenizer,
+                      Slice(first), Slice(second)));
+  return EncodedPair{Take(pair.ids), Take(pair.segments)};
+}
+
 absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids,
                                               bool skip_special) const {
   std::vector<uint32_t> copy;

@@ -24,6 +24,12 @@ struct EncodeOptions {
   bool parse_special = false;
 };
 
+// Two texts as a model takes them together. As many segments as ids: 0 for the
+// first text's, 1 for the second's.
+struct EncodedPair {
+  std::vector<int32_t> ids, segments;
+};
+
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant": a name, [A-Za-z0-9_-]+
   std::string content;
@@ -73,6 +79,11 @@ class Tokenizer {
 
   absl::StatusOr<std::vector<int32_t>> Encode(
       absl::string_view text, const EncodeOptions& options = {}) const;
+
+  // Sentence A and sentence B, with what the model wants around them ([CLS] A
+  // [SEP] B [SEP]). What they spell stays text.
+  absl::StatusOr<EncodedPair> EncodePair(absl::string_view first,
+                                         absl::string_view second) const;
 
   // Bytes that are no valid UTF-8 become U+FFFD. Ids that the vocabulary lacks
   // decode to nothing, as they do in transformers.

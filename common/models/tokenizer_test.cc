@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -167,6 +168,35 @@ TEST(TokenizerTest, InvalidUtf8IsRejectedWithItsPlace) {
   EXPECT_THAT(tokenizer->EncodeChat({&message, 1}),
               StatusIs(kInvalid, "chat: invalid UTF-8"));
   EXPECT_THAT(Tokenizer::Load("\xff"), StatusIs(kInvalid, "invalid UTF-8"));
+}
+
+// [CLS] A [SEP] B [SEP], by tokenizer.json and by vocab.txt.
+TEST(TokenizerTest, PairsAreMarkedAsTheModelWantsThem) {
+  const std::string bert = TACIT_MODELS "/test-bert";
+  Folder vocabulary;
+  for (const char* name : {"vocab.txt", "tokenizer_config.json"}) {
+    std::stringstream text;
+    text << std::ifstream(absl::StrCat(bert, "/", name)).rdbuf();
+    vocabulary.Write(name, text.str());
+  }
+  for (const std::string& folder : {bert, vocabulary.path().string()}) {
+    const auto tokenizer = Tokenizer::Load(folder);
+    ASSERT_OK(tokenizer);
+    const auto pair = (*tokenizer)->EncodePair("good", "dull , slow");
+    ASSERT_OK(pair);
+    // The ids of golden.json's sentences, which begin so.
+    EXPECT_THAT(pair->ids, ElementsAre(2, 336, 3, 1004, 7, 1406, 3));
+    EXPECT_THAT(pair->segments, ElementsAre(0, 0, 0, 1, 1, 1, 1));
+    // Text stays text on both sides.
+    const auto spelled = (*tokenizer)->EncodePair("[SEP]", "a [CLS]");
+    ASSERT_OK(spelled);
+    EXPECT_EQ(std::count(spelled->ids.begin(), spelled->ids.end(), 2), 1);
+    EXPECT_EQ(std::count(spelled->ids.begin(), spelled->ids.end(), 3), 2);
+    EXPECT_THAT((*tokenizer)->EncodePair("a\xff", "b").status(),
+                StatusIs(kInvalid, "text: invalid UTF-8 at byte 1"));
+    EXPECT_THAT((*tokenizer)->EncodePair("a", "\xff").status(),
+                StatusIs(kInvalid, "second text: invalid UTF-8 at byte 0"));
+  }
 }
 
 TEST(TokenizerTest, TextLengthIsBounded) {

@@ -25,6 +25,13 @@ pub struct TacitIds {
     size: usize,
 }
 
+/// Owned as its parts are.
+#[repr(C)]
+pub struct TacitPair {
+    ids: TacitIds,
+    segments: TacitIds,
+}
+
 /// Borrowed bytes; `data` may be null if `size` is 0.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -209,6 +216,26 @@ pub unsafe extern "C" fn tacit_tokenizer_encode(
             add_special,
             mode,
         )?));
+        Ok(())
+    })
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn tacit_tokenizer_encode_pair(
+    tokenizer: *const Tokenizer,
+    first: TacitSlice,
+    second: TacitSlice,
+    out: *mut TacitPair,
+    error: *mut TacitBytes,
+) -> i32 {
+    let tokenizer = &*tokenizer;
+    guard(error, || {
+        let (ids, segments) = tokenizer
+            .encode_pair(first.text("text")?, second.text("second text")?)?;
+        out.write(TacitPair {
+            ids: TacitIds::new(ids),
+            segments: TacitIds::new(segments),
+        });
         Ok(())
     })
 }

@@ -158,8 +158,15 @@ fn added_tokens_json(
     Ok(tokens.iter().map(|(id, token)| added_json(*id, token)).collect())
 }
 
-fn template_json(parts: &[Value], tokens: &[(&str, u64)]) -> Value {
-    let pair: Vec<Value> = parts.to_vec();
+/// `single` around one text; a pair's second text and `second_end` follow it.
+fn template_json(
+    single: &[Value],
+    second_end: &[Value],
+    tokens: &[(&str, u64)],
+) -> Value {
+    let mut pair = single.to_vec();
+    pair.push(json!({"Sequence": {"id": "B", "type_id": 1}}));
+    pair.extend_from_slice(second_end);
     let special: Map<String, Value> = tokens
         .iter()
         .map(|(text, id)| {
@@ -170,10 +177,7 @@ fn template_json(parts: &[Value], tokens: &[(&str, u64)]) -> Value {
         })
         .collect();
     json!({
-        "type": "TemplateProcessing", "single": parts,
-        // Pairs are never encoded, but the format wants both sequences in it.
-        "pair": pair.into_iter().chain([json!({"Sequence": {"id": "B", "type_id": 1}})])
-            .collect::<Vec<_>>(),
+        "type": "TemplateProcessing", "single": single, "pair": pair,
         "special_tokens": special,
     })
 }
@@ -246,6 +250,7 @@ fn byte_level_json(
                 json!({"SpecialToken": {"id": bos, "type_id": 0}}),
                 json!({"Sequence": {"id": "A", "type_id": 0}}),
             ],
+            &[],
             &[(bos, id)],
         ),
         _ => byte_level.clone(),
@@ -299,6 +304,7 @@ fn word_piece_json(
             json!({"Sequence": {"id": "A", "type_id": 0}}),
             json!({"SpecialToken": {"id": sep, "type_id": 0}}),
         ],
+        &[json!({"SpecialToken": {"id": sep, "type_id": 1}})],
         &[(cls, id_of(cls)?), (sep, id_of(sep)?)],
     );
     let added = added_tokens_json(&vocab, settings, &roles)?;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::tokenizer::{
-    AddedToken, AddedVocabulary, Model, NormalizedString, Normalizer,
+    AddedToken, AddedVocabulary, Encoding, Model, NormalizedString, Normalizer,
     OffsetType, PreTokenizedString, PreTokenizer, Token,
 };
 
@@ -188,6 +188,36 @@ impl Tokenizer {
         add_special: bool,
         mode: Mode,
     ) -> Result<Vec<u32>> {
+        let encoding = self.encoding(text, mode, 0)?;
+        let encoding = self
+            .inner
+            .post_process(encoding, None, add_special)
+            .map_err(|e| failed("encoding", e))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Two texts with what the model wants around them, such as [SEP], and
+    /// which of them each id is of: 0 or 1. Text stays text.
+    pub fn encode_pair(
+        &self,
+        first: &str,
+        second: &str,
+    ) -> Result<(Vec<u32>, Vec<u32>)> {
+        let first = self.encoding(first, Mode::Plain, 0)?;
+        let second = self.encoding(second, Mode::Plain, 1)?;
+        let encoding = self
+            .inner
+            .post_process(first, Some(second), true)
+            .map_err(|e| failed("encoding", e))?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
+    }
+
+    fn encoding(
+        &self,
+        text: &str,
+        mode: Mode,
+        type_id: u32,
+    ) -> Result<Encoding> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::invalid(format!(
                 "a text of {} bytes; at most {MAX_TEXT_BYTES} are encoded at once",
@@ -212,13 +242,9 @@ impl Tokenizer {
                 .map_err(|e| failed("encoding", e))?;
         }
         self.tokenize(&mut pieces, mode)?;
-        let encoding = pieces
-            .into_encoding(None, 0, OffsetType::None)
-            .and_then(|encoding| {
-                self.inner.post_process(encoding, None, add_special)
-            })
-            .map_err(|e| failed("encoding", e))?;
-        Ok(encoding.get_ids().to_vec())
+        pieces
+            .into_encoding(None, type_id, OffsetType::None)
+            .map_err(|e| failed("encoding", e))
     }
 
     /// The model's part. Some vocabularies hold control tokens that the model
