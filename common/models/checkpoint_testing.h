@@ -176,17 +176,26 @@ inline std::string ConfigJson(const ModelConfig& c) {
                {"num_hidden_layers", c.num_layers},
                {"num_attention_heads", c.num_heads},
                {"max_position_embeddings", c.max_positions}});
-  if (c.is_bert()) return json.dump();
+  if (c.is_bert()) {
+    for (size_t i = 0; i < c.labels.size(); ++i) {
+      json["id2label"][absl::StrCat(i)] = c.labels[i];
+    }
+    return json.dump();
+  }
   json.update({{"num_key_value_heads", c.num_kv_heads},
                {"head_dim", c.head_dim},
                {"rms_norm_eps", c.norm_eps}});
   return json.dump();
 }
 
-// A decoder's folder, without a tokenizer.
+// A model's folder, without a tokenizer.
 inline absl::Status WriteModel(const std::string& folder,
                                const ModelWeights& w) {
   std::ofstream(folder + "/config.json") << ConfigJson(w.config);
+  if (w.config.is_bert()) {
+    return WriteTensors(folder + "/model.safetensors",
+                        BertTensors(w, "bert.", /*old_names=*/false));
+  }
   return WriteTensors(folder + "/model.safetensors",
                       w.config.architecture == Architecture::kGpt2
                           ? Gpt2Tensors(w, "transformer.")

@@ -76,6 +76,11 @@ size_t InputTokens(const ProgramShape& shape) {
   return std::get<ClassificationShape>(shape).tokens();
 }
 
+size_t MaxTokens(const ProgramShape& shape) {
+  const auto* one = std::get_if<GenerationShape>(&shape);
+  return one == nullptr ? 0 : one->steps;
+}
+
 absl::Status CheckKind(const ModelPlan& plan, ModelKind wanted) {
   if (KindOf(plan) == wanted) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -95,8 +100,8 @@ absl::Status CheckShape(const ModelPlan& plan, const ProgramShape& shape) {
                     std::get<ClassificationShape>(shape));
 }
 
-void RunProgram(Evaluator& ev, const ModelPlan& plan,
-                const ModelMatrices& weights, const ProgramShape& shape) {
+void RunModelProgram(Evaluator& ev, const ModelPlan& plan,
+                     const ModelMatrices& weights, const ProgramShape& shape) {
   if (plan.index() != shape.index() || plan.index() != weights.index()) {
     ev.Reject("Model", "plan, weights and shape are not of one kind");
     return;

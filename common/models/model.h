@@ -59,6 +59,8 @@ ModelMatrices ShapesOnly(const ModelPlan& plan, WeightMode mode);
 
 // Tokens of all prompts, or texts.
 size_t InputTokens(const ProgramShape& shape);
+// Tokens to generate for each prompt at most; 0 where texts are classified.
+size_t MaxTokens(const ProgramShape& shape);
 // FAILED_PRECONDITION, saying what to call instead, unless the model is of this
 // kind.
 absl::Status CheckKind(const ModelPlan& plan, ModelKind wanted);
@@ -68,8 +70,8 @@ absl::Status CheckShape(const ModelPlan& plan, const ProgramShape& shape);
 // The program of that shape: Generate or Classify.
 // Errors (sticky): INVALID_ARGUMENT if plan, weights and shape are not of one
 //   kind; the program's.
-void RunProgram(Evaluator& ev, const ModelPlan& plan,
-                const ModelMatrices& weights, const ProgramShape& shape);
+void RunModelProgram(Evaluator& ev, const ModelPlan& plan,
+                     const ModelMatrices& weights, const ProgramShape& shape);
 
 }  // namespace tacit
 

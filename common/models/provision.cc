@@ -203,9 +203,9 @@ class RoleLoader {
 };
 
 // A seed's expansion is as large as the configuration says.
-absl::Status CheckMemory(const DecoderTensors<MatrixSpec>& specs, int buffers) {
+absl::Status CheckMemory(const ModelSpecs& specs, int buffers) {
   double bytes = 0;
-  specs.ForEach([&](const std::string&, const MatrixSpec& spec) {
+  ForEachMatrix(specs, [&](const std::string&, const MatrixSpec& spec) {
     bytes += static_cast<double>(spec.inputs) *
              static_cast<double>(spec.outputs) * sizeof(uint64_t) * buffers;
   });
@@ -217,24 +217,33 @@ absl::Status CheckMemory(const DecoderTensors<MatrixSpec>& specs, int buffers) {
                    memory / 1e9, " GB of memory"));
 }
 
-absl::StatusOr<DecoderMatrices> LoadMatrices(const std::string& folder,
-                                             const ProvisionedPlan& plan,
-                                             FolderRole role) {
+// Matrices without anything, as many as `specs` has.
+template <template <typename> class Tensors>
+ModelMatrices RoomFor(const Tensors<MatrixSpec>& specs) {
+  Tensors<StaticMatrix> out;
+  out.Like(specs);
+  return out;
+}
+
+absl::StatusOr<ModelMatrices> LoadMatrices(const std::string& folder,
+                                           const ProvisionedPlan& plan,
+                                           FolderRole role) {
   RETURN_IF_ERROR(CheckRole(folder, plan, role));
   const FolderInfo& info = plan.info;
-  const DecoderTensors<MatrixSpec> specs = DecoderSpecs(plan.plan, nullptr);
+  const ModelSpecs specs = SpecsOf(plan.plan);
   const bool with_hat =
       info.weights == WeightMode::kBlind && role != FolderRole::kDealer;
   RETURN_IF_ERROR(CheckMemory(specs, with_hat ? 2 : 1));
   RoleLoader loader(folder, info);
   RETURN_IF_ERROR(loader.Open());
-  DecoderMatrices out;
-  out.Like(specs);
+  ModelMatrices out =
+      std::visit([](const auto& tensors) { return RoomFor(tensors); }, specs);
   std::vector<StaticMatrix*> to;
-  out.ForEach([&](const std::string&, StaticMatrix& m) { to.push_back(&m); });
+  ForEachMatrix(out,
+                [&](const std::string&, StaticMatrix& m) { to.push_back(&m); });
   absl::Status status;
   size_t index = 0;
-  specs.ForEach([&](const std::string& name, const MatrixSpec& spec) {
+  ForEachMatrix(specs, [&](const std::string& name, const MatrixSpec& spec) {
     StaticMatrix& matrix = *to[index++];
     if (!status.ok() || spec.outputs == 0) return;
     status = loader.Load(name, spec, matrix);
@@ -266,8 +275,7 @@ absl::StatusOr<ProvisionedPlan> LoadProvisionedPlan(const std::string& folder) {
   absl::StatusOr<FolderInfo> info = ParseFolderInfo(text);
   RETURN_IF_ERROR(About(path, info.status()));
   ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(folder));
-  absl::StatusOr<DecoderPlan> plan = PlanDecoder(
-      config, info->plan.bounds, info->plan.context, info->plan.objective);
+  absl::StatusOr<ModelPlan> plan = PlanOf(config, info->plan);
   RETURN_IF_ERROR(About(path, plan.status()));
   ProvisionedPlan out;
   out.info = *std::move(info);
@@ -284,14 +292,14 @@ absl::StatusOr<ProvisionedPlan> LoadProvisionedPlan(const std::string& folder) {
   return out;
 }
 
-absl::StatusOr<DecoderMatrices> LoadDealerMatrices(
-    const std::string& folder, const ProvisionedPlan& plan) {
+absl::StatusOr<ModelMatrices> LoadDealerMatrices(const std::string& folder,
+                                                 const ProvisionedPlan& plan) {
   return LoadMatrices(folder, plan, FolderRole::kDealer);
 }
 
-absl::StatusOr<DecoderMatrices> LoadPartyMatrices(const std::string& folder,
-                                                  int party,
-                                                  const ProvisionedPlan& plan) {
+absl::StatusOr<ModelMatrices> LoadPartyMatrices(const std::string& folder,
+                                                int party,
+                                                const ProvisionedPlan& plan) {
   return LoadMatrices(folder, plan,
                       party == 0 ? FolderRole::kParty0 : FolderRole::kParty1);
 }
@@ -302,7 +310,10 @@ absl::StatusOr<GatewayFolder> LoadGatewayFolder(const std::string& folder) {
   RETURN_IF_ERROR(CheckRole(folder, out.plan, FolderRole::kGateway));
   out.tokenizer = folder;
   if (!out.plan.info.gateway_embedding) return out;
-  ASSIGN_OR_RETURN(out.embedding, LoadEmbedding(folder, out.plan.plan.config));
+  RETURN_IF_ERROR(
+      About(In(folder, kPlanName), CheckGatewayEmbedding(out.plan.plan)));
+  ASSIGN_OR_RETURN(out.embedding,
+                   LoadEmbedding(folder, ConfigOf(out.plan.plan)));
   return out;
 }
 

@@ -13,7 +13,7 @@
 //   gateway       the tokenizer's files; embedding.safetensors (F32), if the
 //                 user's side looks tokens up
 //
-// Tensors are named as DecoderTensors::ForEach does and stored as MatrixSpec
+// Tensors are named as ForEachMatrix does and stored as MatrixSpec
 // lays them out. By itself a party's folder tells nothing about the weights,
 // nor does a blind dealer's, nor the gateway's without the embedding. Both
 // parties' together do, and a blind dealer's with either party's.
@@ -29,7 +29,7 @@
 #include "absl/strings/string_view.h"
 #include "common/gates/session.h"
 #include "common/gates/values.h"
-#include "common/models/decoder.h"
+#include "common/models/model.h"
 #include "common/models/plan_file.h"
 #include "common/models/weights.h"
 
@@ -58,7 +58,7 @@ struct FolderInfo {
 
 struct ProvisionedPlan {
   FolderInfo info;
-  DecoderPlan plan;
+  ModelPlan plan;
   PlanDigest digest = {};
   // What sessions should carry: covers the plan, the weight mode, and the run
   // of provisioning, so that roles whose weights do not belong together stop
@@ -78,16 +78,17 @@ absl::StatusOr<ProvisionedPlan> LoadProvisionedPlan(const std::string& folder);
 //   many, a truncated file; DATA_LOSS for bytes that are not those written;
 //   PERMISSION_DENIED for a seed that everyone may read; RESOURCE_EXHAUSTED if
 //   they do not fit into the machine's memory.
-absl::StatusOr<DecoderMatrices> LoadDealerMatrices(const std::string& folder,
-                                                   const ProvisionedPlan& plan);
-absl::StatusOr<DecoderMatrices> LoadPartyMatrices(const std::string& folder,
-                                                  int party,
-                                                  const ProvisionedPlan& plan);
+absl::StatusOr<ModelMatrices> LoadDealerMatrices(const std::string& folder,
+                                                 const ProvisionedPlan& plan);
+absl::StatusOr<ModelMatrices> LoadPartyMatrices(const std::string& folder,
+                                                int party,
+                                                const ProvisionedPlan& plan);
 
 struct GatewayFolder {
   ProvisionedPlan plan;
   std::string tokenizer;  // folder for Tokenizer::Load
-  // For EmbedToken: the fields `config`, `embedding` and `positions`.
+  // For EmbedToken: the fields `config`, `embedding` and `positions`. A
+  // decoder's only.
   std::optional<ModelWeights> embedding;
 };
 // Errors: as above.

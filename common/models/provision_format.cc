@@ -213,6 +213,13 @@ absl::StatusOr<FolderInfo> ParseFolderInfo(absl::string_view text) {
   return info;
 }
 
+absl::Status CheckGatewayEmbedding(const ModelPlan& plan) {
+  if (KindOf(plan) == ModelKind::kDecoder) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "a classifier's tokens are looked up between the parties: leave out "
+      "--client-embedding");
+}
+
 absl::StatusOr<PlanDigest> SessionDigest(const FolderInfo& info,
                                          const PlanDigest& plan) {
   const std::string text = absl::StrCat("tacit provision 1 ", ToHex(plan), " ",

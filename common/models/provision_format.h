@@ -41,6 +41,9 @@ absl::StatusOr<FolderInfo> ParseFolderInfo(absl::string_view text);
 // at most 128 bytes. INVALID_ARGUMENT.
 absl::Status CheckModelName(absl::string_view name);
 
+// Whether a gateway can look this model's tokens up. INVALID_ARGUMENT.
+absl::Status CheckGatewayEmbedding(const ModelPlan& plan);
+
 // See ProvisionedPlan. INTERNAL if OpenSSL fails.
 absl::StatusOr<PlanDigest> SessionDigest(const FolderInfo& info,
                                          const PlanDigest& plan);

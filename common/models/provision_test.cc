@@ -107,13 +107,13 @@ void ExpectSameWords(const WordsRef& got, const WordsRef& want) {
   if (got == nullptr) return;
   EXPECT_TRUE(std::equal(got->begin(), got->end(), want->begin(), want->end()));
 }
-void ExpectSame(const DecoderMatrices& got, const DecoderMatrices& want) {
+void ExpectSame(const ModelMatrices& got, const ModelMatrices& want) {
   std::vector<const StaticMatrix*> wanted;
-  want.ForEach([&](const std::string&, const StaticMatrix& matrix) {
+  ForEachMatrix(want, [&](const std::string&, const StaticMatrix& matrix) {
     wanted.push_back(&matrix);
   });
   size_t index = 0;
-  got.ForEach([&](const std::string& name, const StaticMatrix& matrix) {
+  ForEachMatrix(got, [&](const std::string& name, const StaticMatrix& matrix) {
     SCOPED_TRACE(name);
     ASSERT_LT(index, wanted.size());
     const StaticMatrix& other = *wanted[index++];
@@ -127,6 +127,25 @@ void ExpectSame(const DecoderMatrices& got, const DecoderMatrices& want) {
     ExpectSameWords(matrix.hat, other.hat);
   });
   EXPECT_EQ(index, wanted.size());
+}
+
+using ModelShares = RoleMatrices<ModelMatrices>;
+template <typename Matrices>
+absl::StatusOr<ModelShares> Generic(
+    absl::StatusOr<RoleMatrices<Matrices>> shares) {
+  if (!shares.ok()) return shares.status();
+  return ModelShares{std::move(shares->dealer),
+                     {std::move(shares->party[0]), std::move(shares->party[1])},
+                     std::move(shares->plain)};
+}
+absl::StatusOr<ModelShares> ShareModel(const ModelPlan& plan,
+                                       const ModelWeights& weights,
+                                       WeightMode mode, const Seed& seed) {
+  if (const auto* decoder = std::get_if<DecoderPlan>(&plan)) {
+    return Generic(ShareDecoder(*decoder, weights, mode, seed));
+  }
+  return Generic(
+      ShareEncoder(std::get<EncoderPlan>(plan), weights, mode, seed));
 }
 
 class ProvisionTest : public testing::Test {
@@ -160,8 +179,12 @@ class ProvisionTest : public testing::Test {
   // With bounds that hold for a run.
   void UseMeasuredBounds(const ModelWeights& weights) {
     ModelRanges ranges;
-    ASSERT_OK(FloatForward(
-        weights, SomeTokens(kContext, weights.config.vocab_size), &ranges));
+    const auto tokens = SomeTokens(kContext, weights.config.vocab_size);
+    if (weights.config.is_bert()) {
+      ASSERT_OK(FloatEncode(weights, tokens, SomeTokens(kContext, 2), &ranges));
+    } else {
+      ASSERT_OK(FloatForward(weights, tokens, &ranges));
+    }
     options_.plan.bounds = BoundsOf(ranges);
   }
   absl::Status Split() {
@@ -180,7 +203,7 @@ class ProvisionTest : public testing::Test {
   std::string File(FolderRole role, absl::string_view name) const {
     return absl::StrCat(Folder(role), "/", name);
   }
-  absl::StatusOr<DecoderMatrices> Load(FolderRole role) const {
+  absl::StatusOr<ModelMatrices> Load(FolderRole role) const {
     ASSIGN_OR_RETURN(const ProvisionedPlan plan,
                      LoadProvisionedPlan(Folder(role)));
     if (role == FolderRole::kDealer) {
@@ -189,10 +212,10 @@ class ProvisionTest : public testing::Test {
     return LoadPartyMatrices(Folder(role), role == FolderRole::kParty1, plan);
   }
   // All roles, from their folders; `plain` from `weights`.
-  absl::StatusOr<DecoderShares> LoadAll(const DecoderPlan& plan,
-                                        const ModelWeights& weights) const {
-    ASSIGN_OR_RETURN(DecoderShares shares,
-                     ShareDecoder(plan, weights, options_.weights, Parent()));
+  absl::StatusOr<ModelShares> LoadAll(const ModelPlan& plan,
+                                      const ModelWeights& weights) const {
+    ASSIGN_OR_RETURN(ModelShares shares,
+                     ShareModel(plan, weights, options_.weights, Parent()));
     ASSIGN_OR_RETURN(shares.dealer, Load(FolderRole::kDealer));
     ASSIGN_OR_RETURN(shares.party[0], Load(FolderRole::kParty0));
     ASSIGN_OR_RETURN(shares.party[1], Load(FolderRole::kParty1));
@@ -203,7 +226,7 @@ class ProvisionTest : public testing::Test {
     const auto plan = LoadProvisionedPlan(Folder(FolderRole::kDealer));
     ASSERT_OK(plan);
     const auto want =
-        ShareDecoder(plan->plan, weights, options_.weights, Parent());
+        ShareModel(plan->plan, weights, options_.weights, Parent());
     ASSERT_OK(want);
     const auto got = LoadAll(plan->plan, weights);
     ASSERT_OK(got);
@@ -218,15 +241,19 @@ class ProvisionTest : public testing::Test {
     const auto shares = LoadAll(plan->plan, weights);
     ASSERT_OK(shares);
     constexpr size_t kTokens = 3;
-    const int64_t vocabulary = weights.config.vocab_size;
+    const ModelConfig& config = weights.config;
+    std::vector<InputValue> inputs = {{SomeTokens(kTokens, config.vocab_size),
+                                       TokenWidth(config.vocab_size)}};
+    ProgramShape shape = GenerationShape{.prompts = {kTokens}};
+    if (config.is_bert()) {
+      shape = ClassificationShape{.lengths = {kTokens}, .segments = true};
+      inputs.push_back({{0, 1, 1}, TokenWidth(config.type_vocab_size)});
+    }
     RunAndCheck(
         [&](Evaluator& ev) {
-          DecoderCache cache;
-          const Wire ids = ev.Input({kTokens}, TokenWidth(vocabulary), 0);
-          ev.Output(DecoderForward(ev, plan->plan, Pick(ev, *shares), ids,
-                                   cache, LogitsOf::kAll));
+          RunModelProgram(ev, plan->plan, Pick(ev, *shares), shape);
         },
-        {{SomeTokens(kTokens, vocabulary), TokenWidth(vocabulary)}});
+        inputs);
   }
   void EditPlan(FolderRole role, absl::string_view from, absl::string_view to) {
     const std::string path = File(role, kPlanName);
@@ -258,11 +285,14 @@ TEST_P(RolesTest, LoadWhatSharingInMemoryGivesAndRunAlike) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, RolesTest,
-    testing::Values(std::pair(Architecture::kLlama, WeightMode::kDealerHeld),
-                    std::pair(Architecture::kLlama, WeightMode::kBlind),
-                    std::pair(Architecture::kQwen2, WeightMode::kBlind),
-                    std::pair(Architecture::kGpt2, WeightMode::kDealerHeld),
-                    std::pair(Architecture::kGpt2, WeightMode::kBlind)));
+    testing::Values(
+        std::pair(Architecture::kLlama, WeightMode::kDealerHeld),
+        std::pair(Architecture::kLlama, WeightMode::kBlind),
+        std::pair(Architecture::kQwen2, WeightMode::kBlind),
+        std::pair(Architecture::kGpt2, WeightMode::kDealerHeld),
+        std::pair(Architecture::kGpt2, WeightMode::kBlind),
+        std::pair(Architecture::kBertClassifier, WeightMode::kDealerHeld),
+        std::pair(Architecture::kBertClassifier, WeightMode::kBlind)));
 
 TEST_F(ProvisionTest, TheDemoModelLoadsAndRuns) {
   const std::string demo = std::string(TACIT_MODELS) + "/demo";
@@ -444,8 +474,9 @@ TEST_F(ProvisionTest, TheGatewayEmbedsTokensAsTheModelDoes) {
     ASSERT_TRUE(gateway->embedding.has_value());
     EXPECT_EQ(Contents(gateway->tokenizer + "/tokenizer.json"), "{}");
     std::vector<int64_t> got(24), want(24);
-    EmbedToken(gateway->plan.plan, *gateway->embedding, 5, 3, got);
-    EmbedToken(gateway->plan.plan, weights_, 5, 3, want);
+    const auto& plan = std::get<DecoderPlan>(gateway->plan.plan);
+    EmbedToken(plan, *gateway->embedding, 5, 3, got);
+    EmbedToken(plan, weights_, 5, 3, want);
     EXPECT_EQ(got, want);
   }
 }
@@ -771,13 +802,46 @@ TEST_F(ProvisionTest, ModelsThatDoNotFitAreNamedAndNothingIsWritten) {
   EXPECT_FALSE(fs::exists(out_));
 }
 
-TEST_F(ProvisionTest, EncodersAreUnimplemented) {
-  Write(model_ + "/config.json", ConfigJson(SmallConfig(Architecture::kBert)));
-  options_.model = model_;
-  options_.out = out_;
-  options_.name = "bert";
+TEST_F(ProvisionTest, EncodersWithoutAClassifierAreUnimplemented) {
+  UseModel(Architecture::kBert);
   EXPECT_THAT(Split(), StatusIs(absl::StatusCode::kUnimplemented,
-                                "BertModel is an encoder"));
+                                "BertModel has no classifier"));
+  EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(ProvisionTest, AClassifiersTokensAreNotLookedUpByTheGateway) {
+  UseModel(Architecture::kBertClassifier);
+  options_.gateway_embedding = true;
+  EXPECT_THAT(Split(), StatusIs(kInvalid, "leave out --client-embedding"));
+  EXPECT_FALSE(fs::exists(out_));
+  options_.gateway_embedding = false;
+  ASSERT_OK(Split());
+  const FolderRole gateway = FolderRole::kGateway;
+  EditPlan(gateway, "\"gateway_embedding\": false",
+           "\"gateway_embedding\": true");
+  EXPECT_THAT(LoadGatewayFolder(Folder(gateway)),
+              StatusIs(kInvalid, "plan.json: a classifier's tokens"));
+}
+
+TEST_F(ProvisionTest, ThePlanOfAClassifierIsNoDecoders) {
+  UseModel(Architecture::kBertClassifier);
+  ASSERT_OK(Split());
+  const auto plan = LoadProvisionedPlan(Folder(FolderRole::kParty1));
+  ASSERT_OK(plan);
+  EXPECT_EQ(KindOf(plan->plan), ModelKind::kClassifier);
+  EXPECT_EQ(ContextOf(plan->plan), kContext);
+  EXPECT_EQ(ConfigOf(plan->plan).labels, weights_.config.labels);
+  // The shape of the other kind names what to call.
+  EXPECT_THAT(CheckShape(plan->plan, GenerationShape{.prompts = {3}}),
+              StatusIs(kPrecondition, "call Classify"));
+  EXPECT_OK(CheckShape(plan->plan, ClassificationShape{.lengths = {3}}));
+  UseModel(Architecture::kLlama);
+  options_.force = true;
+  ASSERT_OK(Split());
+  const auto other = LoadProvisionedPlan(Folder(FolderRole::kParty1));
+  ASSERT_OK(other);
+  EXPECT_THAT(CheckShape(other->plan, ClassificationShape{.lengths = {3}}),
+              StatusIs(kPrecondition, "call Complete"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -44,13 +45,13 @@ bool FitsInt32(std::span<const uint64_t> words) {
 // One role's weights.safetensors.
 class WeightsWriter {
  public:
-  static absl::StatusOr<WeightsWriter> Create(
-      const std::string& path, const FolderInfo& info,
-      const DecoderTensors<MatrixSpec>& specs) {
+  static absl::StatusOr<WeightsWriter> Create(const std::string& path,
+                                              const FolderInfo& info,
+                                              const ModelSpecs& specs) {
     WeightsWriter out;
     out.dtype_ = info.role == FolderRole::kDealer ? "I64" : "U64";
     std::vector<TensorSlot> slots;
-    specs.ForEach([&](const std::string& name, const MatrixSpec& spec) {
+    ForEachMatrix(specs, [&](const std::string& name, const MatrixSpec& spec) {
       if (spec.outputs == 0) return;
       slots.push_back({name,
                        out.dtype_,
@@ -105,9 +106,9 @@ class WeightsSplitter {
         .push_back(std::move(writer));
   }
 
-  absl::Status Add(const DecoderTensors<MatrixSpec>& specs) {
+  absl::Status Add(const ModelSpecs& specs) {
     absl::Status status;
-    specs.ForEach([&](const std::string& name, const MatrixSpec& spec) {
+    ForEachMatrix(specs, [&](const std::string& name, const MatrixSpec& spec) {
       if (status.ok() && spec.outputs != 0) status = AddMatrix(name, spec);
     });
     return status;
@@ -166,15 +167,10 @@ class Splitter {
   absl::StatusOr<SplitResult> Run() {
     RETURN_IF_ERROR(CheckModelName(options_.name));
     ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(options_.model));
-    if (config.is_bert()) {
-      return absl::UnimplementedError(absl::StrCat(
-          options_.model, ": ", ToString(config.architecture),
-          " is an encoder; only decoders can be provisioned so far"));
-    }
+    RETURN_IF_ERROR(MakePlan(config));
     RETURN_IF_ERROR(FindTokenizer());
     ASSIGN_OR_RETURN(const Checkpoint checkpoint,
                      Checkpoint::Open(options_.model));
-    RETURN_IF_ERROR(MakePlan(config));
     RETURN_IF_ERROR(Stage());
     for (FolderRole role : kFolderRoles) RETURN_IF_ERROR(WriteSmallFiles(role));
     RETURN_IF_ERROR(WriteWeights(checkpoint));
@@ -213,8 +209,10 @@ class Splitter {
 
   absl::Status MakePlan(const ModelConfig& config) {
     const PlanFile& file = options_.plan;
-    ASSIGN_OR_RETURN(plan_.plan, PlanDecoder(config, file.bounds, file.context,
-                                             file.objective));
+    ASSIGN_OR_RETURN(plan_.plan, PlanOf(config, file));
+    if (options_.gateway_embedding) {
+      RETURN_IF_ERROR(CheckGatewayEmbedding(plan_.plan));
+    }
     ASSIGN_OR_RETURN(plan_.digest, DigestOf(plan_.plan));
     ASSIGN_OR_RETURN(const Seed id, source_.Next());  // public from here on
     constexpr size_t kIdBytes = 16;
@@ -228,7 +226,7 @@ class Splitter {
     info.digest = ToHex(plan_.digest);
     info.plan = file;
     ASSIGN_OR_RETURN(plan_.session_digest, SessionDigest(info, plan_.digest));
-    specs_ = DecoderSpecs(plan_.plan, nullptr);
+    specs_ = SpecsOf(plan_.plan);
     return absl::OkStatus();
   }
 
@@ -247,7 +245,7 @@ class Splitter {
   // Better now than after an hour.
   absl::Status CheckSpace() const {
     double elements = 0;
-    specs_.ForEach([&](const std::string&, const MatrixSpec& spec) {
+    ForEachMatrix(specs_, [&](const std::string&, const MatrixSpec& spec) {
       elements += static_cast<double>(spec.inputs * spec.outputs);
     });
     const bool held = options_.weights == WeightMode::kDealerHeld;
@@ -312,10 +310,16 @@ class Splitter {
     return splitter.Finish();
   }
 
-  // In the order of DecoderTensors::ForEach.
+  // In the order of ForEachMatrix.
   absl::Status AddPieces(const Checkpoint& checkpoint,
                          WeightsSplitter& splitter) {
-    const DecoderPlan& plan = plan_.plan;
+    return std::visit(
+        [&](const auto& plan) { return AddPieces(plan, checkpoint, splitter); },
+        plan_.plan);
+  }
+
+  absl::Status AddPieces(const DecoderPlan& plan, const Checkpoint& checkpoint,
+                         WeightsSplitter& splitter) {
     const ModelConfig& config = plan.config;
     RETURN_IF_ERROR(Progress());
     {
@@ -341,8 +345,35 @@ class Splitter {
     return splitter.Add(DecoderHeadSpecs(plan, &weights));
   }
 
+  absl::Status AddPieces(const EncoderPlan& plan, const Checkpoint& checkpoint,
+                         WeightsSplitter& splitter) {
+    const ModelConfig& config = plan.config;
+    NormWeights before;  // in front of the next piece
+    RETURN_IF_ERROR(Progress());
+    {
+      ASSIGN_OR_RETURN(ModelWeights weights,
+                       LoadEmbeddingWeights(config, checkpoint));
+      RETURN_IF_ERROR(splitter.Add(EncoderEmbeddingSpecs(plan, &weights)));
+      before = std::move(weights.embedding_norm);
+    }
+    for (size_t i = 0; i < plan.layers.size(); ++i) {
+      RETURN_IF_ERROR(Progress());
+      ASSIGN_OR_RETURN(
+          LayerWeights weights,
+          LoadLayerWeights(config, checkpoint, static_cast<int64_t>(i)));
+      RETURN_IF_ERROR(
+          splitter.Add(EncoderLayerSpecs(plan, i, &before, &weights)));
+      before = std::move(weights.mlp_norm);
+    }
+    RETURN_IF_ERROR(Progress());
+    ASSIGN_OR_RETURN(const ModelWeights weights,
+                     LoadHeadWeights(config, checkpoint));
+    return splitter.Add(EncoderHeadSpecs(plan, &before, &weights));
+  }
+
   absl::Status Progress() {
-    const size_t pieces = plan_.plan.layers.size() + 2;
+    const size_t pieces =
+        static_cast<size_t>(ConfigOf(plan_.plan).num_layers) + 2;
     if (!options_.on_progress || options_.on_progress(done_++, pieces)) {
       return absl::OkStatus();
     }
@@ -351,7 +382,7 @@ class Splitter {
 
   absl::Status WriteEmbedding(const ModelWeights& weights) const {
     if (!options_.gateway_embedding) return absl::OkStatus();
-    const ModelConfig& config = plan_.plan.config;
+    const ModelConfig& config = ConfigOf(plan_.plan);
     std::vector<TensorData> tensors = {{"embedding",
                                         "F32",
                                         {config.vocab_size, config.hidden_size},
@@ -381,7 +412,7 @@ class Splitter {
   SeedSource& source_;
   std::vector<std::string> tokenizer_;  // files
   ProvisionedPlan plan_;
-  DecoderTensors<MatrixSpec> specs_;  // shapes
+  ModelSpecs specs_;  // shapes
   std::unique_ptr<StagedFolders> folders_;
   size_t done_ = 0;  // pieces
 };

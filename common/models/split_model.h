@@ -36,9 +36,9 @@ struct SplitResult {
 // as floats, and one of its matrices in words. Seeds come from `source`. The
 // folders appear when all are complete; otherwise nothing is left.
 // Errors: NOT_FOUND for a missing file or tensor, or without any tokenizer;
-//   UNIMPLEMENTED if the model is no decoder; those of model, plan and
-//   encoding; StagedFolders'; RESOURCE_EXHAUSTED if the disk is full;
-//   CANCELLED.
+//   UNIMPLEMENTED for an encoder without a classifier; INVALID_ARGUMENT for a
+//   classifier with gateway_embedding; those of model, plan and encoding;
+//   StagedFolders'; RESOURCE_EXHAUSTED if the disk is full; CANCELLED.
 absl::StatusOr<SplitResult> SplitModel(const SplitOptions& options,
                                        SeedSource& source = OsSeedSource());
 

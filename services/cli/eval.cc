@@ -279,16 +279,17 @@ absl::StatusOr<EvalResult> EvalClassifier(const EvalOptions& options,
                                           const LoadedModel& model) {
   ASSIGN_OR_RETURN(const std::vector<Example> examples,
                    ReadExamples(options.classify, model.config.labels));
-  const size_t most = static_cast<size_t>(model.config.max_positions);
-  ASSIGN_OR_RETURN(const ModelBounds bounds,
-                   BoundsFor(model.weights, options.plan, most));
-  ASSIGN_OR_RETURN(const EncoderPlan plan,
-                   PlanEncoder(model.config, bounds, most));
-  ASSIGN_OR_RETURN(const PlanDigest digest, DigestOf(plan));
+  // Lines may be as long as the model, or the plan file, allows.
+  const size_t most = options.plan.empty()
+                          ? static_cast<size_t>(model.config.max_positions)
+                          : 1;
+  ASSIGN_OR_RETURN(const PlannedEncoder planned,
+                   PlanClassifier(model.weights, options.plan, most));
+  const EncoderPlan& plan = planned.plan;
   ASSIGN_OR_RETURN(const Seed seed, OsSeedSource().Next());
   ASSIGN_OR_RETURN(const EncoderShares shares,
                    ShareEncoder(plan, model.weights, options.weights, seed));
-  Evaluation evaluation(options, model, digest);
+  Evaluation evaluation(options, model, planned.digest);
   size_t done = 0;
   for (const Example& example : examples) {
     ASSIGN_OR_RETURN(const std::vector<int32_t> ids,

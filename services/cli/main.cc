@@ -16,6 +16,7 @@
 #include "common/models/shapes.h"
 #include "services/cli/bench.h"
 #include "services/cli/certs.h"
+#include "services/cli/classify.h"
 #include "services/cli/eval.h"
 #include "services/cli/options.h"
 #include "services/cli/plan.h"
@@ -45,6 +46,21 @@ int Bench(const std::vector<std::string>& ops, const BenchOptions& options,
   return 0;
 }
 
+int Run(RunOptions& options, const RequestOptions& request, bool in_process,
+        bool json) {
+  return RunRequest(
+      "run", options.model, request, json,
+      [&](const TextRequest& text, const RunEvents& events) {
+        options.request = text;
+        return in_process ? RunModel(options, events)
+                          : RunDeployed(options, events);
+      },
+      [&](const ClassifyRequest& texts, const PhaseFn& on_phase) {
+        return in_process ? ClassifyModel(options, texts, on_phase)
+                          : ClassifyDeployed(options, texts, on_phase);
+      });
+}
+
 int Plan(const PlanOptions& options) {
   const absl::StatusOr<std::string> report = PlanReport(options);
   if (!report.ok()) return Failed("plan", report.status());
@@ -59,9 +75,9 @@ int Eval(const EvalOptions& options, bool json) {
   return 0;
 }
 
-void AddRunOptions(CLI::App& run, RunOptions& options, bool& in_process,
-                   bool& json) {
-  AddRequestOptions(run, options.request);
+void AddRunOptions(CLI::App& run, RunOptions& options, RequestOptions& request,
+                   bool& in_process, bool& json) {
+  AddRequestOptions(run, request);
   run.add_option("--model", options.model, kModelHelp);
   AddPlanFile(run, options.plan);
   AddWeights(run, options.weights);
@@ -113,10 +129,12 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
 
   CLI::App* run = app.add_subcommand(
-      "run", "Continue a text privately; the roles come up for it here");
+      "run",
+      "Continue or classify a text privately; the roles come up for it here");
   RunOptions run_options;
+  RequestOptions run_request;
   bool in_process = false, run_json = false;
-  AddRunOptions(*run, run_options, in_process, run_json);
+  AddRunOptions(*run, run_options, run_request, in_process, run_json);
 
   CLI::App* plan = app.add_subcommand(
       "plan", "Rings and costs of a model before anything runs");
@@ -157,11 +175,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (run->parsed()) {
-    return RunRequest("run", run_options.request, run_json,
-                      [&](const RunEvents& events) {
-                        return in_process ? RunModel(run_options, events)
-                                          : RunDeployed(run_options, events);
-                      });
+    return Run(run_options, run_request, in_process, run_json);
   }
   if (const std::optional<int> code = serve.Run()) return *code;
   if (plan->parsed()) return Plan(plan_options);

@@ -12,6 +12,26 @@
 #include "common/models/safetensors.h"
 
 namespace tacit {
+namespace {
+
+// What a model is planned for: the plan file's, or calibrated for `positions`.
+absl::StatusOr<PlanFile> PlanFileFor(const ModelWeights& weights,
+                                     const std::string& plan_file,
+                                     size_t positions) {
+  PlanFile file;
+  if (!plan_file.empty()) {
+    ASSIGN_OR_RETURN(file, LoadPlanFile(plan_file));
+    if (file.context >= positions) return file;
+    return absl::InvalidArgumentError(absl::StrCat(
+        plan_file, ": a context of ", file.context, " positions; this takes ",
+        positions, ": make the plan with a longer --context"));
+  }
+  file.context = ContextFor(weights.config, positions);
+  ASSIGN_OR_RETURN(file.bounds, BoundsFor(weights, "", file.context));
+  return file;
+}
+
+}  // namespace
 
 absl::StatusOr<std::string> DemoModel() {
   std::error_code error;
@@ -41,6 +61,15 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& folder) {
   return model;
 }
 
+absl::StatusOr<ModelKind> ModelKindOf(const std::string& folder) {
+  std::string path = folder;
+  if (path.empty()) {
+    ASSIGN_OR_RETURN(path, DemoModel());
+  }
+  ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(path));
+  return KindOf(config);
+}
+
 size_t ContextFor(const ModelConfig& config, size_t positions) {
   const size_t most = static_cast<size_t>(config.max_positions);
   positions = std::min(positions, most);
@@ -64,23 +93,27 @@ absl::StatusOr<ModelBounds> BoundsFor(const ModelWeights& weights,
 absl::StatusOr<PlannedDecoder> PlanModel(const ModelWeights& weights,
                                          const std::string& plan_file,
                                          size_t positions) {
-  size_t context = ContextFor(weights.config, positions);
-  Objective objective = Objective::kBytes;
-  if (!plan_file.empty()) {
-    ASSIGN_OR_RETURN(const PlanFile file, LoadPlanFile(plan_file));
-    if (file.context < positions) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          plan_file, ": a context of ", file.context, " positions; this takes ",
-          positions, ": make the plan with a longer --context"));
-    }
-    context = file.context;
-    objective = file.objective;
-  }
   PlannedDecoder out;
-  ASSIGN_OR_RETURN(const ModelBounds bounds,
-                   BoundsFor(weights, plan_file, context));
+  ASSIGN_OR_RETURN(const PlanFile file,
+                   PlanFileFor(weights, plan_file, positions));
+  ASSIGN_OR_RETURN(out.plan, PlanDecoder(weights.config, file.bounds,
+                                         file.context, file.objective));
+  ASSIGN_OR_RETURN(out.digest, DigestOf(out.plan));
+  return out;
+}
+
+absl::StatusOr<PlannedEncoder> PlanClassifier(const ModelWeights& weights,
+                                              const std::string& plan_file,
+                                              size_t positions) {
+  if (weights.config.architecture != Architecture::kBertClassifier) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        ToString(weights.config.architecture), " is no classifier"));
+  }
+  PlannedEncoder out;
+  ASSIGN_OR_RETURN(const PlanFile file,
+                   PlanFileFor(weights, plan_file, positions));
   ASSIGN_OR_RETURN(out.plan,
-                   PlanDecoder(weights.config, bounds, context, objective));
+                   PlanEncoder(weights.config, file.bounds, file.context));
   ASSIGN_OR_RETURN(out.digest, DigestOf(out.plan));
   return out;
 }

@@ -9,6 +9,8 @@
 #include "common/gates/session.h"
 #include "common/models/config.h"
 #include "common/models/decoder.h"
+#include "common/models/encoder.h"
+#include "common/models/model.h"
 #include "common/models/tokenizer.h"
 #include "common/models/weights.h"
 
@@ -26,6 +28,10 @@ struct LoadedModel {
 };
 // `folder` empty: the demo model. Errors: those of the files.
 absl::StatusOr<LoadedModel> LoadModel(const std::string& folder);
+
+// What the folder's model does; empty: the demo model. Errors: those of
+// config.json.
+absl::StatusOr<ModelKind> ModelKindOf(const std::string& folder);
 
 // Positions to plan for: enough for these, in powers of two, so that the plan
 // says no more than the order of their number; at most what the model holds.
@@ -46,6 +52,16 @@ struct PlannedDecoder {
 absl::StatusOr<PlannedDecoder> PlanModel(const ModelWeights& weights,
                                          const std::string& plan_file,
                                          size_t positions);
+
+struct PlannedEncoder {
+  EncoderPlan plan;
+  PlanDigest digest;
+};
+// The same of a classifier. Errors: also FAILED_PRECONDITION if the model is
+//   none.
+absl::StatusOr<PlannedEncoder> PlanClassifier(const ModelWeights& weights,
+                                              const std::string& plan_file,
+                                              size_t positions);
 
 }  // namespace tacit
 

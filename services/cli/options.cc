@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "absl/strings/str_cat.h"
+
 namespace tacit {
 
 void AddRounding(CLI::App& app, Rounding& rounding) {
@@ -24,33 +26,72 @@ void AddPlanFile(CLI::App& app, std::string& plan) {
   app.add_option("--plan", plan,
                  "File that `tacit plan --save` wrote; default: calibrate now");
 }
-void AddRequestOptions(CLI::App& app, TextRequest& request) {
+void AddRequestOptions(CLI::App& app, RequestOptions& options) {
+  TextRequest& request = options.text;
   app.add_option("prompt,--prompt", request.prompts,
-                 "Text to continue; several make a batch")
+                 "Text to continue, or to classify; several make a batch")
       ->required();
-  app.add_flag("--chat", request.chat,
-               "The prompt is a message in the model's chat template");
-  app.add_option("--max-tokens", request.max_tokens, "Tokens to generate")
-      ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--temperature", request.sampling.temperature, "0: greedy");
-  // Without a check, -1 would be a very large number.
-  app.add_option("--top-k", request.sampling.top_k, "0: all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--top-p", request.sampling.top_p);
-  app.add_option("--repetition-penalty", request.sampling.repetition_penalty);
-  app.add_option("--seed", request.sampling.seed, "Of the sampling");
-  app.add_option("--sampling", request.sampling_side,
-                 "Where tokens are chosen: by the user, or between the parties")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, SamplingSide>{
-          {"client", SamplingSide::kClient},
-          {"secure", SamplingSide::kSecure}}));
-  app.add_option("--embedding", request.embedding_side,
-                 "Where tokens are looked up")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, EmbeddingSide>{
-          {"client", EmbeddingSide::kClient},
-          {"secure", EmbeddingSide::kSecure}}));
-  app.add_option("--stop", request.stop, "Text that ends the generation");
   AddRounding(app, request.rounding);
+  app.add_option("--pair", options.pairs,
+                 "Classifiers: the second text of a pair, for each text")
+      ->group("Classification");
+  std::vector<CLI::Option*>& generation = options.generation;
+  generation = {
+      app.add_flag("--chat", request.chat,
+                   "The prompt is a message in the model's chat template"),
+      app.add_option("--max-tokens", request.max_tokens, "Tokens to generate")
+          ->check(CLI::Range(1, 1 << 20)),
+      app.add_option("--temperature", request.sampling.temperature,
+                     "0: greedy"),
+      // Without a check, -1 would be a very large number.
+      app.add_option("--top-k", request.sampling.top_k, "0: all")
+          ->check(CLI::NonNegativeNumber),
+      app.add_option("--top-p", request.sampling.top_p),
+      app.add_option("--repetition-penalty",
+                     request.sampling.repetition_penalty),
+      app.add_option("--seed", request.sampling.seed, "Of the sampling"),
+      app.add_option(
+             "--sampling", request.sampling_side,
+             "Where tokens are chosen: by the user, or between the parties")
+          ->transform(
+              CLI::CheckedTransformer(std::map<std::string, SamplingSide>{
+                  {"client", SamplingSide::kClient},
+                  {"secure", SamplingSide::kSecure}})),
+      app.add_option("--embedding", request.embedding_side,
+                     "Where tokens are looked up")
+          ->transform(
+              CLI::CheckedTransformer(std::map<std::string, EmbeddingSide>{
+                  {"client", EmbeddingSide::kClient},
+                  {"secure", EmbeddingSide::kSecure}})),
+      app.add_option("--stop", request.stop, "Text that ends the generation")};
+  for (CLI::Option* option : generation) option->group("Generation");
+}
+
+absl::StatusOr<TextRequest> ForDecoder(const RequestOptions& request) {
+  if (request.pairs.empty()) return request.text;
+  return absl::InvalidArgumentError(
+      "--pair is for classifiers, and the model continues text");
+}
+
+absl::StatusOr<ClassifyRequest> ForClassifier(const RequestOptions& request) {
+  for (const CLI::Option* option : request.generation) {
+    if (option->count() == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        option->get_name(), " is for generation, and the model classifies"));
+  }
+  const std::vector<std::string>& texts = request.text.prompts;
+  if (!request.pairs.empty() && request.pairs.size() != texts.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.pairs.size(), " second texts (--pair) for ",
+                     texts.size(), " texts"));
+  }
+  ClassifyRequest out;
+  out.rounding = request.text.rounding;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    ClassifyText& one = out.texts.emplace_back(ClassifyText{texts[i], {}});
+    if (!request.pairs.empty()) one.pair = request.pairs[i];
+  }
+  return out;
 }
 
 }  // namespace tacit

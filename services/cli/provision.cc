@@ -69,7 +69,9 @@ absl::StatusOr<PlanFile> PlanFor(const ProvisionOptions& options,
                                  const std::string& folder) {
   PlanFile file;
   ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(folder));
-  if (config.is_bert()) return file;  // SplitModel says what is the matter
+  if (config.architecture == Architecture::kBert) {
+    return file;  // SplitModel says what is the matter
+  }
   size_t most = static_cast<size_t>(config.max_positions);
   if (!options.plan.empty()) {
     ASSIGN_OR_RETURN(file, LoadPlanFile(options.plan));

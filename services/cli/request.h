@@ -3,9 +3,12 @@
 #define TACIT_SERVICES_CLI_REQUEST_H_
 
 #include <functional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/cli/classify.h"
+#include "services/cli/options.h"
 #include "services/cli/run.h"
 #include "services/gateway/text.h"
 
@@ -14,12 +17,19 @@ namespace tacit {
 // Prints an error. Exit code: 1, or 2 for bad usage.
 int Failed(const char* command, const absl::Status& status);
 
-// Runs a request, streaming its text if it is one prompt, and prints the
-// result: text to stdout, what is about it to stderr, or one JSON object to
-// stdout. Returns the exit code.
-int RunRequest(
-    const char* command, const TextRequest& request, bool json,
-    const std::function<absl::StatusOr<RunResult>(const RunEvents&)>& run);
+// How a command runs a request of either kind.
+using GenerateFn = std::function<absl::StatusOr<RunResult>(
+    const TextRequest& request, const RunEvents& events)>;
+using ClassifyFn = std::function<absl::StatusOr<ClassifyRunResult>(
+    const ClassifyRequest& request, const PhaseFn& on_phase)>;
+
+// Runs a request as the model in `folder` takes it (empty: the demo model),
+// streaming its text if it is one prompt to continue, and prints the result:
+// text to stdout, what is about it to stderr, or one JSON object to stdout.
+// Returns the exit code.
+int RunRequest(const char* command, const std::string& folder,
+               const RequestOptions& request, bool json,
+               const GenerateFn& generate, const ClassifyFn& classify);
 
 }  // namespace tacit
 

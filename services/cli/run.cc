@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "services/cli/cost_json.h"
 #include "services/cli/model.h"
 
 namespace tacit {
@@ -121,10 +122,7 @@ std::string ToJson(const RunResult& result) {
     }
     json["sequences"] = std::move(sequences);
   }
-  json["rounds"] = result.counted.rounds;
-  json["opened_bytes"] = result.counted.opened_bytes;
-  json["material_bytes"] = result.counted.material_bytes;
-  json["aes_calls"] = result.counted.aes_calls();
+  AddCost(result.counted, json);
   json["seconds"] = {{"plan", result.seconds_plan},
                      {"material", result.seconds_material},
                      {"prefill", result.seconds_prefill},

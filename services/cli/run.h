@@ -33,11 +33,13 @@ struct RunResult {
   size_t tokens() const;
 };
 
+// What a run is at: "planning", ...
+using PhaseFn = std::function<void(const std::string& phase)>;
+
 // What a run tells while it goes on.
 struct RunEvents {
   TextFn on_text;
-  // What it is at: "planning", ...
-  std::function<void(const std::string& phase)> on_phase;
+  PhaseFn on_phase;
 };
 
 // Loads, plans, shares and generates.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "services/gateway/text_client.h"
@@ -31,11 +32,29 @@ absl::StatusOr<RunResult> Infer(TextClient& client, const TextRequest& request,
   return result;
 }
 
-}  // namespace
+absl::StatusOr<ClassifyRunResult> Classify(TextClient& client,
+                                           const ClassifyRequest& request,
+                                           const PhaseFn& on_phase) {
+  if (on_phase) on_phase("classifying");
+  ASSIGN_OR_RETURN(ClassifyTextsResult texts, client.Classify(request));
+  ClassifyRunResult result;
+  result.labels = client.config().labels;
+  result.texts = std::move(texts.texts);
+  result.counted = texts.cost;
+  result.seconds_plan = texts.seconds_open;
+  result.seconds_online = texts.seconds;
+  // Dealing goes on while the parties compute.
+  result.seconds_material = texts.seconds;
+  return result;
+}
 
-absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
-                                      const RunEvents& events) {
-  const absl::Time start = absl::Now();
+// Dealer and parties that come up for one request, and a client of theirs.
+struct Temporary {
+  std::unique_ptr<Deployment> deployment;
+  std::unique_ptr<TextClient> client;
+};
+absl::StatusOr<Temporary> StartFor(const RunOptions& options,
+                                   const PhaseFn& on_phase) {
   UpOptions up;
   up.model = options.model;
   up.plan = options.plan;
@@ -44,15 +63,50 @@ absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
       options.request.embedding_side == EmbeddingSide::kClient;
   up.threads = options.threads;
   up.prefetch = 0;  // one session is all
-  up.on_phase = events.on_phase;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Deployment> deployment,
-                   Deployment::Start(up));
-  ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
-                   TextClient::Create(deployment->gateway()));
-  const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
-  ASSIGN_OR_RETURN(RunResult result, Infer(*client, options.request, events));
+  up.on_phase = on_phase;
+  Temporary out;
+  ASSIGN_OR_RETURN(out.deployment, Deployment::Start(up));
+  ASSIGN_OR_RETURN(out.client, TextClient::Create(out.deployment->gateway()));
+  return out;
+}
+
+double SecondsSince(absl::Time start) {
+  return absl::ToDoubleSeconds(absl::Now() - start);
+}
+
+std::string Purpose(const TextClient& client) {
+  if (client.kind() == ModelKind::kDecoder) {
+    return absl::StrCat("continues text, ", client.context(),
+                        " positions of prompt and answer");
+  }
+  return absl::StrCat("classifies texts of up to ", client.context(),
+                      " tokens: ", absl::StrJoin(client.config().labels, ", "));
+}
+
+}  // namespace
+
+absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
+                                      const RunEvents& events) {
+  const absl::Time start = absl::Now();
+  ASSIGN_OR_RETURN(const Temporary up, StartFor(options, events.on_phase));
+  const double seconds = SecondsSince(start);
+  ASSIGN_OR_RETURN(RunResult result,
+                   Infer(*up.client, options.request, events));
   result.seconds_plan += seconds;
-  result.seconds_total = absl::ToDoubleSeconds(absl::Now() - start);
+  result.seconds_total = SecondsSince(start);
+  return result;
+}
+
+absl::StatusOr<ClassifyRunResult> ClassifyDeployed(
+    const RunOptions& options, const ClassifyRequest& request,
+    const PhaseFn& on_phase) {
+  const absl::Time start = absl::Now();
+  ASSIGN_OR_RETURN(const Temporary up, StartFor(options, on_phase));
+  const double seconds = SecondsSince(start);
+  ASSIGN_OR_RETURN(ClassifyRunResult result,
+                   Classify(*up.client, request, on_phase));
+  result.seconds_plan += seconds;
+  result.seconds_total = SecondsSince(start);
   return result;
 }
 
@@ -63,7 +117,19 @@ absl::StatusOr<RunResult> InferOnce(const GatewayConfig& config,
   ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
                    TextClient::Create(config));
   ASSIGN_OR_RETURN(RunResult result, Infer(*client, request, events));
-  result.seconds_total = absl::ToDoubleSeconds(absl::Now() - start);
+  result.seconds_total = SecondsSince(start);
+  return result;
+}
+
+absl::StatusOr<ClassifyRunResult> ClassifyOnce(const GatewayConfig& config,
+                                               const ClassifyRequest& request,
+                                               const PhaseFn& on_phase) {
+  const absl::Time start = absl::Now();
+  ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
+                   TextClient::Create(config));
+  ASSIGN_OR_RETURN(ClassifyRunResult result,
+                   Classify(*client, request, on_phase));
+  result.seconds_total = SecondsSince(start);
   return result;
 }
 
@@ -71,8 +137,10 @@ absl::StatusOr<std::string> DeploymentStatus(const GatewayConfig& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
                    TextClient::Create(config));
   RETURN_IF_ERROR(client->CheckPlans(kCheck));
-  return absl::StrCat("model ", client->model_name(),
-                      ": dealer, party 0 and party 1 are up and serve the "
+  return absl::StrCat("model ", client->model_name(), " (",
+                      ToString(client->config().architecture), ") ",
+                      Purpose(*client),
+                      "\ndealer, party 0 and party 1 are up and serve the "
                       "gateway's plan");
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/cli/classify.h"
 #include "services/cli/run.h"
 #include "services/cli/up.h"
 #include "services/config/config.h"
@@ -17,13 +18,21 @@ namespace tacit {
 absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
                                       const RunEvents& events);
 
+// As ClassifyModel, likewise.
+absl::StatusOr<ClassifyRunResult> ClassifyDeployed(
+    const RunOptions& options, const ClassifyRequest& request,
+    const PhaseFn& on_phase);
+
 // A request to a deployment that runs.
 absl::StatusOr<RunResult> InferOnce(const GatewayConfig& config,
                                     const TextRequest& request,
                                     const RunEvents& events);
+absl::StatusOr<ClassifyRunResult> ClassifyOnce(const GatewayConfig& config,
+                                               const ClassifyRequest& request,
+                                               const PhaseFn& on_phase);
 
-// What the roles of a deployment say of themselves, as text; fails if one is
-// out of reach or serves another plan.
+// What the roles of a deployment serve, as text; fails if one is out of reach
+// or serves another plan.
 absl::StatusOr<std::string> DeploymentStatus(const GatewayConfig& config);
 
 // Keeps a deployment up until SIGINT or SIGTERM, or until a role ends.

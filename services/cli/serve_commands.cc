@@ -53,7 +53,7 @@ struct ServeCommands::Parsed {
   Configured<DealerConfig> dealer;
   Configured<PartyConfig> party;
   Configured<GatewayConfig> gateway, infer, status;
-  TextRequest request;
+  RequestOptions request;
   bool json = false;
   UpOptions up_options;
   CLI::App* up = nullptr;
@@ -65,7 +65,8 @@ ServeCommands::ServeCommands(CLI::App& app)
   p.dealer.Add(app, "dealer", "Serve correlated randomness of a model");
   p.party.Add(app, "party", "Serve as one of the two computing parties");
   p.gateway.Add(app, "gateway", "Serve a user's programs, as their gateway");
-  p.infer.Add(app, "infer", "Continue a text privately by a deployment");
+  p.infer.Add(app, "infer",
+              "Continue or classify a text privately by a deployment");
   AddRequestOptions(*p.infer.command, p.request);
   p.infer.command->add_flag("--json", p.json,
                             "Print a JSON object instead of text");
@@ -105,10 +106,14 @@ std::optional<int> ServeCommands::Run() {
   }
   if (p.infer.command->parsed()) {
     return p.infer.Run([&](const GatewayConfig& config) {
-      return RunRequest("infer", p.request, p.json,
-                        [&](const RunEvents& events) {
-                          return InferOnce(config, p.request, events);
-                        });
+      return RunRequest(
+          "infer", config.model, p.request, p.json,
+          [&](const TextRequest& request, const RunEvents& events) {
+            return InferOnce(config, request, events);
+          },
+          [&](const ClassifyRequest& request, const PhaseFn& on_phase) {
+            return ClassifyOnce(config, request, on_phase);
+          });
     });
   }
   if (p.status.command->parsed()) {

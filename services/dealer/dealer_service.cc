@@ -134,8 +134,8 @@ absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
   LogEvent(LogLevel::kInfo, "session_opened")
       .Session(session->id)
       .Trace(trace.id())
-      .Count("prompt_tokens", program.shape.prompt_tokens())
-      .Count("max_tokens", program.shape.steps);
+      .Count("prompt_tokens", InputTokens(program.shape))
+      .Count("max_tokens", MaxTokens(program.shape));
   Refill(program);
   return absl::OkStatus();
 }
@@ -221,7 +221,8 @@ void DealerService::Deal(const SessionRef& session) {
         *sink0, *sink1, pool);
     if (dealer.ok()) {
       (*dealer)->ShareProducts(&products_);
-      Generate(**dealer, model_.plan, model_.matrices, session->program.shape);
+      RunModelProgram(**dealer, model_.plan, model_.matrices,
+                      session->program.shape);
       status = (*dealer)->Finish();
     } else {
       status = dealer.status();

@@ -13,8 +13,6 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/gates/session.h"
-#include "common/nn/embedding.h"
-#include "common/nn/sampling.h"
 #include "services/runtime/served_model.h"
 #include "services/transport/raw_stream.h"
 #include "services/transport/status.h"
@@ -28,36 +26,6 @@ absl::Status In(absl::string_view role, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(),
                       absl::StrCat(role, ": ", status.message()));
-}
-
-// The inputs of a step in the program's order, as Generate asks for them.
-struct StepInput {
-  size_t count;
-  int width;
-};
-std::vector<StepInput> InputsOf(const DecoderPlan& plan,
-                                const GenerationShape& shape, size_t step) {
-  const size_t tokens =
-      step == 0 ? shape.prompt_tokens() : shape.prompts.size();
-  std::vector<StepInput> inputs;
-  if (shape.embedding == EmbeddingSide::kSecure) {
-    inputs.push_back({tokens, TokenWidth(plan.config.vocab_size)});
-  } else {
-    inputs.push_back({tokens * static_cast<size_t>(plan.config.hidden_size),
-                      EmbeddedWidth(plan)});
-  }
-  if (shape.sampling == SamplingSide::kSecure && shape.temperature > 0) {
-    inputs.push_back({shape.prompts.size(), kUniformWidth});
-  }
-  return inputs;
-}
-
-StepInput OutputOf(const DecoderPlan& plan, const GenerationShape& shape) {
-  if (shape.sampling == SamplingSide::kClient) {
-    return {shape.prompts.size() * static_cast<size_t>(plan.config.vocab_size),
-            plan.logit_ring};
-  }
-  return {shape.prompts.size(), TokenWidth(plan.config.vocab_size)};
 }
 
 // Whether a fresh session may do better.
@@ -107,16 +75,14 @@ class Cancelled {
 };
 
 // One party's part of a session, as a thread serves it.
-absl::Status Serve(int party, const DecoderPlan& plan,
-                   const GenerationShape& shape, GenerationGateway& gateway,
-                   InferCall& call, absl::Duration step_timeout) {
-  const StepInput output = OutputOf(plan, shape);
-  for (size_t step = 0; step < shape.steps; ++step) {
-    for (const StepInput& input : InputsOf(plan, shape, step)) {
-      absl::StatusOr<Words> hat =
-          gateway.Receive(party, input.count, input.width);
-      // All sequences have ended: no input follows.
-      if (absl::IsCancelled(hat.status()) && gateway.stopped()) {
+absl::Status Serve(int party, UserSide& user, InferCall& call,
+                   absl::Duration step_timeout) {
+  const UserSide::Message output = user.output();
+  for (size_t step = 0; step < user.steps(); ++step) {
+    for (const UserSide::Message& input : user.InputsOf(step)) {
+      absl::StatusOr<Words> hat = user.Receive(party, input.count, input.width);
+      // The user wants no more: no input follows.
+      if (absl::IsCancelled(hat.status()) && user.stopped()) {
         return call.Finish(step_timeout);
       }
       RETURN_IF_ERROR(hat.status());
@@ -124,15 +90,26 @@ absl::Status Serve(int party, const DecoderPlan& plan,
     }
     ASSIGN_OR_RETURN(Words share, call.ReceiveShare(output.count, output.width,
                                                     step_timeout));
-    RETURN_IF_ERROR(gateway.Send(party, std::move(share), output.width));
+    RETURN_IF_ERROR(user.Send(party, std::move(share), output.width));
   }
   return call.Finish(step_timeout);
+}
+
+absl::StatusOr<std::unique_ptr<Prg>> MasksOf(
+    const v1::OpenSessionResponse& opened) {
+  std::array<uint8_t, Seed::kBytes> bytes;
+  if (opened.gateway_seed().size() != bytes.size()) {
+    return absl::InternalError("the dealer sent no gateway seed");
+  }
+  std::copy(opened.gateway_seed().begin(), opened.gateway_seed().end(),
+            bytes.begin());
+  return GatewayStream(Seed(bytes));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GatewayClient>> GatewayClient::Create(
-    const DecoderPlan& plan, const PlanDigest& digest,
+    const ModelPlan& plan, const PlanDigest& digest,
     const ClientOptions& options, GenerationGateway::EmbedFn embed) {
   RETURN_IF_ERROR(CheckTransportOptions(options.transport));
   std::unique_ptr<GatewayClient> client(
@@ -197,33 +174,22 @@ void GatewayClient::CloseSession(const SessionId& id) {
   (void)stub.CloseSession(&context, request, &response);
 }
 
-absl::Status GatewayClient::RunSession(
-    const std::vector<std::vector<int64_t>>& prompts,
-    const InferOptions& options, const SessionProgram& program,
-    const GenerationGateway::TokenFn& on_token, InferResult& result) {
+absl::Status GatewayClient::RunSession(const SessionProgram& program,
+                                       const SessionOptions& options,
+                                       const MakeUserFn& make, Ended& ended) {
   const absl::Time start = absl::Now();
   ASSIGN_OR_RETURN(const v1::OpenSessionResponse opened,
                    OpenSession(program, options.deadline));
   ASSIGN_OR_RETURN(const SessionId id, ParseSessionId(opened.session_id()));
-  std::array<uint8_t, Seed::kBytes> bytes;
-  if (opened.gateway_seed().size() != bytes.size()) {
-    return absl::InternalError("the dealer sent no gateway seed");
-  }
-  std::copy(opened.gateway_seed().begin(), opened.gateway_seed().end(),
-            bytes.begin());
-  ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, GatewayStream(Seed(bytes)));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<GenerationGateway> gateway,
-      GenerationGateway::Create(plan_, program.shape, prompts,
-                                {options.sampling, options.stop_tokens},
-                                std::move(masks), on_token, embed_));
+  ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, MasksOf(opened));
+  ASSIGN_OR_RETURN(ended.user, make(std::move(masks)));
+  UserSide& user = *ended.user;
   const v1::SessionShape shape = ToProto(program);
   std::unique_ptr<InferCall> calls[2];
   for (int b = 0; b < 2; ++b) {
     calls[b] = parties_[b]->Start(id, digest_, shape);
   }
-  result.seconds_open = absl::ToDoubleSeconds(absl::Now() - start);
-  absl::Status statuses[2];
+  ended.seconds_open = absl::ToDoubleSeconds(absl::Now() - start);
   std::mutex mutex;
   absl::Status first;  // guarded by mutex: the cause, not its consequences
   auto fail = [&](const absl::Status& status) {
@@ -231,14 +197,14 @@ absl::Status GatewayClient::RunSession(
       std::lock_guard<std::mutex> lock(mutex);
       if (first.ok()) first = status;
     }
-    gateway->End(status);
+    user.End(status);
     for (const auto& call : calls) call->Cancel(status);
   };
   auto serve = [&](int b) {
-    statuses[b] =
-        In(absl::StrCat("party ", b), Serve(b, plan_, program.shape, *gateway,
-                                            *calls[b], options_.step_timeout));
-    if (!statuses[b].ok()) fail(statuses[b]);
+    const absl::Status status =
+        In(absl::StrCat("party ", b),
+           Serve(b, user, *calls[b], options_.step_timeout));
+    if (!status.ok()) fail(status);
   };
   {
     const Timer deadline(options.deadline, [&] {
@@ -252,42 +218,83 @@ absl::Status GatewayClient::RunSession(
     party1.join();
   }
   if (!first.ok()) CloseSession(id);
-  result.sequences = gateway->TakeSequences();
-  result.seconds_prefill = gateway->seconds_first();
-  result.seconds_decode = gateway->seconds_last() - result.seconds_prefill;
   return first;
 }
 
-absl::StatusOr<InferResult> GatewayClient::Infer(
-    const std::vector<std::vector<int64_t>>& prompts,
-    const InferOptions& options, const GenerationGateway::TokenFn& on_token) {
-  SessionProgram program;
-  program.shape = MakeShape(prompts, options.max_tokens, options.sampling_side,
-                            options.embedding_side, options.sampling);
-  program.rounding = options.rounding;
-  RETURN_IF_ERROR(CheckShape(plan_, program.shape));
-  std::atomic<bool> begun{false};
-  const GenerationGateway::TokenFn counted = [&](size_t s, int64_t token) {
-    begun = true;
-    return on_token(s, token);
-  };
-  InferResult result;
+absl::StatusOr<GatewayClient::Ended> GatewayClient::Run(
+    const SessionProgram& program, const SessionOptions& options,
+    const MakeUserFn& make, const std::function<bool()>& begun) {
+  Ended ended;
   for (int attempt = 0;; ++attempt) {
-    const absl::Status status =
-        RunSession(prompts, options, program, counted, result);
+    const absl::Status status = RunSession(program, options, make, ended);
     if (absl::Now() >= options.deadline) {
       return absl::DeadlineExceededError("the request took too long");
     }
     if (options.cancellation != nullptr && options.cancellation->cancelled()) {
       return absl::CancelledError("the request was cancelled");
     }
-    if (status.ok()) return result;
-    if (begun || attempt >= options_.retries || !IsWorthARetry(status)) {
+    if (status.ok()) return ended;
+    if (begun() || attempt >= options_.retries || !IsWorthARetry(status)) {
       return status;
     }
-    ++result.sessions;
+    ++ended.sessions;
     absl::SleepFor(absl::Milliseconds(100 << (2 * attempt)));
   }
+}
+
+absl::StatusOr<InferResult> GatewayClient::Infer(
+    const std::vector<std::vector<int64_t>>& prompts,
+    const InferOptions& options, const GenerationGateway::TokenFn& on_token) {
+  const GenerationShape shape =
+      MakeShape(prompts, options.max_tokens, options.sampling_side,
+                options.embedding_side, options.sampling);
+  RETURN_IF_ERROR(CheckShape(plan_, shape));
+  std::atomic<bool> begun{false};
+  const GenerationGateway::TokenFn counted = [&](size_t s, int64_t token) {
+    begun = true;
+    return on_token(s, token);
+  };
+  ASSIGN_OR_RETURN(const Ended ended,
+                   Run(
+                       {shape, options.rounding}, options,
+                       [&](std::unique_ptr<Prg> masks) {
+                         return GenerationGateway::Create(
+                             std::get<DecoderPlan>(plan_), shape, prompts,
+                             {options.sampling, options.stop_tokens},
+                             std::move(masks), counted, embed_);
+                       },
+                       [&] { return begun.load(); }));
+  InferResult result;
+  result.sequences =
+      static_cast<GenerationGateway&>(*ended.user).TakeSequences();
+  result.sessions = ended.sessions;
+  result.seconds_open = ended.seconds_open;
+  result.seconds_prefill = ended.user->seconds_first();
+  result.seconds_decode = ended.user->seconds_last() - result.seconds_prefill;
+  return result;
+}
+
+absl::StatusOr<ClassifyTokensResult> GatewayClient::Classify(
+    const TextBatch& texts, const SessionOptions& options) {
+  const ClassificationShape shape = ShapeOf(texts);
+  RETURN_IF_ERROR(CheckShape(plan_, shape));
+  const EncoderPlan& plan = std::get<EncoderPlan>(plan_);
+  RETURN_IF_ERROR(CheckTexts(plan, texts));
+  ASSIGN_OR_RETURN(const Ended ended,
+                   Run(
+                       {shape, options.rounding}, options,
+                       [&](std::unique_ptr<Prg> masks) {
+                         return ClassificationGateway::Create(plan, texts,
+                                                              std::move(masks));
+                       },
+                       // Logits come at the end and all at once.
+                       [] { return false; }));
+  ClassifyTokensResult result;
+  result.logits = static_cast<ClassificationGateway&>(*ended.user).TakeLogits();
+  result.sessions = ended.sessions;
+  result.seconds_open = ended.seconds_open;
+  result.seconds = ended.user->seconds_last();
+  return result;
 }
 
 }  // namespace tacit

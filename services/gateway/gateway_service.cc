@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "services/runtime/served_model.h"
 #include "services/telemetry/log.h"
 #include "services/transport/status.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr auto kWatchInterval = std::chrono::milliseconds(100);
 constexpr int kMaxStops = 16;
 constexpr size_t kMaxStopBytes = 256;
+constexpr int kMaxTexts = 64;  // as many as a session's shape may have
 
 absl::StatusOr<TextRequest> RequestOf(const v1::CompleteRequest& request,
                                       size_t max_tokens) {
@@ -61,6 +63,20 @@ absl::StatusOr<TextRequest> RequestOf(const v1::CompleteRequest& request,
   return out;
 }
 
+absl::StatusOr<ClassifyRequest> RequestOf(const v1::ClassifyRequest& request) {
+  if (request.texts().empty() || request.texts_size() > kMaxTexts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.texts_size(), " texts; 1 to ", kMaxTexts,
+                     " are classified at a time"));
+  }
+  ClassifyRequest out;
+  for (const v1::ClassifyText& text : request.texts()) {
+    ClassifyText& one = out.texts.emplace_back(ClassifyText{text.text(), {}});
+    if (text.has_text_pair()) one.pair = text.text_pair();
+  }
+  return out;
+}
+
 // To gRPC, no deadline is a date in the far future.
 absl::Time DeadlineOf(const grpc::ServerContext& context) {
   const absl::Time deadline = absl::FromChrono(context.deadline());
@@ -68,17 +84,35 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
                                                         : deadline;
 }
 
+template <typename Message>
+void AddCost(const Cost& cost, Message& out) {
+  out.set_rounds(cost.rounds);
+  for (int b = 0; b < 2; ++b) {
+    out.add_opened_bytes(cost.opened_bytes[b]);
+    out.add_material_bytes(cost.material_bytes[b]);
+  }
+}
+
 v1::CompleteResponse EndOf(const TextResult& result) {
   v1::CompleteResponse response;
   v1::CompleteEnd& end = *response.mutable_end();
   end.set_prompt_tokens(result.sequences[0].prompt_tokens);
   end.set_tokens(result.sequences[0].generated.tokens.size());
-  end.set_rounds(result.cost.rounds);
-  for (int b = 0; b < 2; ++b) {
-    end.add_opened_bytes(result.cost.opened_bytes[b]);
-    end.add_material_bytes(result.cost.material_bytes[b]);
-  }
+  AddCost(result.cost, end);
   return response;
+}
+
+void AddResult(const TextClass& text, const std::vector<std::string>& labels,
+               v1::ClassifyResponse& response) {
+  v1::ClassifyResult& out = *response.add_results();
+  out.set_label(labels[text.label]);
+  out.set_tokens(text.tokens);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    v1::LabelScore& score = *out.add_scores();
+    score.set_label(labels[i]);
+    score.set_logit(text.logits[i]);
+    score.set_probability(text.probabilities[i]);
+  }
 }
 
 }  // namespace
@@ -92,28 +126,36 @@ GatewayService::GatewayService(TextClient& client,
 
 GatewayService::~GatewayService() { Stop(); }
 
-grpc::Status GatewayService::Complete(
-    grpc::ServerContext* context, const v1::CompleteRequest* request,
-    grpc::ServerWriter<v1::CompleteResponse>* writer) {
+grpc::Status GatewayService::Serve(
+    grpc::ServerContext& context,
+    const std::function<absl::Status(Cancellation&)>& run) {
   Cancellation cancellation;
-  absl::Status status = Begin(*context, cancellation);
+  absl::Status status = Begin(context, cancellation);
   if (!status.ok()) {
     metrics_.Rejected(RejectReason::kOverload);
     return ToGrpcStatus(status);
   }
   const absl::Time start = absl::Now();
   metrics_.SessionStarted();
-  status = Run(*context, *request, *writer, cancellation);
+  status = run(cancellation);
   metrics_.SessionEnded(status);
   metrics_.Observe(Phase::kRequest, absl::Now() - start);
   LogEvent(LogLevel::kInfo, "request_ended")
       .Elapsed("seconds", absl::Now() - start)
       .Error(status);
-  End(*context);
+  End(context);
   return ToGrpcStatus(status);
 }
 
-absl::Status GatewayService::Run(
+grpc::Status GatewayService::Complete(
+    grpc::ServerContext* context, const v1::CompleteRequest* request,
+    grpc::ServerWriter<v1::CompleteResponse>* writer) {
+  return Serve(*context, [&](Cancellation& cancellation) {
+    return RunComplete(*context, *request, *writer, cancellation);
+  });
+}
+
+absl::Status GatewayService::RunComplete(
     grpc::ServerContext& context, const v1::CompleteRequest& request,
     grpc::ServerWriter<v1::CompleteResponse>& writer,
     Cancellation& cancellation) {
@@ -136,11 +178,38 @@ absl::Status GatewayService::Run(
   return absl::OkStatus();
 }
 
+grpc::Status GatewayService::Classify(grpc::ServerContext* context,
+                                      const v1::ClassifyRequest* request,
+                                      v1::ClassifyResponse* response) {
+  return Serve(*context, [&](Cancellation& cancellation) {
+    return RunClassify(*context, *request, *response, cancellation);
+  });
+}
+
+absl::Status GatewayService::RunClassify(grpc::ServerContext& context,
+                                         const v1::ClassifyRequest& request,
+                                         v1::ClassifyResponse& response,
+                                         Cancellation& cancellation) {
+  ASSIGN_OR_RETURN(const ClassifyRequest texts, RequestOf(request));
+  ASSIGN_OR_RETURN(const ClassifyTextsResult result,
+                   client_.Classify(texts, DeadlineOf(context), &cancellation));
+  for (const TextClass& text : result.texts) {
+    metrics_.AddTokens(TokenKind::kPrompt, static_cast<int64_t>(text.tokens));
+    AddResult(text, client_.config().labels, response);
+  }
+  AddCost(result.cost, response);
+  return absl::OkStatus();
+}
+
 grpc::Status GatewayService::GetModel(grpc::ServerContext* /*context*/,
                                       const v1::GetModelRequest* /*request*/,
                                       v1::GetModelResponse* response) {
   response->set_name(client_.model_name());
   response->set_context(client_.context());
+  response->set_kind(ToProto(client_.kind()));
+  for (const std::string& label : client_.config().labels) {
+    response->add_labels(label);
+  }
   return grpc::Status::OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,9 @@ class GatewayService final : public v1::GatewayService::Service {
   grpc::Status Complete(
       grpc::ServerContext* context, const v1::CompleteRequest* request,
       grpc::ServerWriter<v1::CompleteResponse>* writer) override;
+  grpc::Status Classify(grpc::ServerContext* context,
+                        const v1::ClassifyRequest* request,
+                        v1::ClassifyResponse* response) override;
   grpc::Status GetModel(grpc::ServerContext* context,
                         const v1::GetModelRequest* request,
                         v1::GetModelResponse* response) override;
@@ -47,10 +51,17 @@ class GatewayService final : public v1::GatewayService::Service {
   void Stop();
 
  private:
-  absl::Status Run(grpc::ServerContext& context,
-                   const v1::CompleteRequest& request,
-                   grpc::ServerWriter<v1::CompleteResponse>& writer,
-                   Cancellation& cancellation);
+  // A request from its admission to its end.
+  grpc::Status Serve(grpc::ServerContext& context,
+                     const std::function<absl::Status(Cancellation&)>& run);
+  absl::Status RunComplete(grpc::ServerContext& context,
+                           const v1::CompleteRequest& request,
+                           grpc::ServerWriter<v1::CompleteResponse>& writer,
+                           Cancellation& cancellation);
+  absl::Status RunClassify(grpc::ServerContext& context,
+                           const v1::ClassifyRequest& request,
+                           v1::ClassifyResponse& response,
+                           Cancellation& cancellation);
   absl::Status Begin(grpc::ServerContext& context, Cancellation& cancellation);
   void End(grpc::ServerContext& context);
   // Passes on that callers are gone: synchronous handlers are not told.

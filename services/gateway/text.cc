@@ -1,6 +1,7 @@
 #include "services/gateway/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -25,6 +26,45 @@ absl::StatusOr<std::vector<std::vector<int64_t>>> EncodePrompts(
     prompts.emplace_back(ids.begin(), ids.end());
   }
   return prompts;
+}
+
+TextClass ClassOf(std::vector<double> logits, size_t tokens) {
+  TextClass out;
+  const auto largest = std::max_element(logits.begin(), logits.end());
+  out.label = static_cast<size_t>(largest - logits.begin());
+  double sum = 0;
+  for (double logit : logits) {
+    sum += out.probabilities.emplace_back(std::exp(logit - *largest));
+  }
+  for (double& probability : out.probabilities) probability /= sum;
+  out.logits = std::move(logits);
+  out.tokens = tokens;
+  return out;
+}
+
+absl::StatusOr<TextBatch> EncodeTexts(const Tokenizer& tokenizer,
+                                      const ClassifyRequest& request) {
+  TextBatch out;
+  bool pairs = false;
+  for (const ClassifyText& one : request.texts) {
+    if (one.text.empty() || (one.pair.has_value() && one.pair->empty())) {
+      return absl::InvalidArgumentError(
+          one.text.empty() ? "a text is empty"
+                           : "the second text of a pair is empty");
+    }
+    EncodedPair ids;
+    if (one.pair.has_value()) {
+      ASSIGN_OR_RETURN(ids, tokenizer.EncodePair(one.text, *one.pair));
+    } else {
+      ASSIGN_OR_RETURN(ids.ids, tokenizer.Encode(one.text));
+      ids.segments.assign(ids.ids.size(), 0);
+    }
+    pairs = pairs || one.pair.has_value();
+    out.tokens.emplace_back(ids.ids.begin(), ids.ids.end());
+    out.segments.emplace_back(ids.segments.begin(), ids.segments.end());
+  }
+  if (!pairs) out.segments.clear();  // all of segment 0
+  return out;
 }
 
 Transcripts::Transcripts(const Tokenizer& tokenizer, const TextRequest& request,

@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/gates/evaluator.h"
+#include "common/models/classification.h"
 #include "common/models/generation.h"
 #include "common/models/tokenizer.h"
 
@@ -43,6 +45,32 @@ using TextFn = std::function<bool(size_t sequence, const std::string& piece)>;
 //   NOT_FOUND without a chat template.
 absl::StatusOr<std::vector<std::vector<int64_t>>> EncodePrompts(
     const Tokenizer& tokenizer, const TextRequest& request);
+
+// A text to classify, or two that belong together. SECRET.
+struct ClassifyText {
+  std::string text;
+  std::optional<std::string> pair;
+};
+
+struct ClassifyRequest {
+  std::vector<ClassifyText> texts;  // a batch
+  Rounding rounding = Rounding::kStochastic;
+};
+
+// What one text is. SECRET.
+struct TextClass {
+  size_t label = 0;            // the likeliest
+  std::vector<double> logits;  // [labels]
+  // Their softmax: of a model whose labels do not exclude each other, read the
+  // logits.
+  std::vector<double> probabilities;
+  size_t tokens = 0;
+};
+TextClass ClassOf(std::vector<double> logits, size_t tokens);
+
+// Errors: INVALID_ARGUMENT for an empty text or one that is no UTF-8.
+absl::StatusOr<TextBatch> EncodeTexts(const Tokenizer& tokenizer,
+                                      const ClassifyRequest& request);
 
 // Decodes the tokens of a batch as they come, and watches for texts that end a
 // sequence. Used by one thread at a time.

@@ -13,10 +13,10 @@ namespace tacit {
 namespace {
 
 // What a session of that shape costs.
-Cost DeclaredCost(const DecoderPlan& plan, const DecoderMatrices& shapes,
-                  const GenerationShape& shape, Rounding rounding) {
+Cost DeclaredCost(const ModelPlan& plan, const ModelMatrices& shapes,
+                  const ProgramShape& shape, Rounding rounding) {
   CostEvaluator ev(rounding);
-  Generate(ev, plan, shapes, shape);
+  RunModelProgram(ev, plan, shapes, shape);
   return ev.Finish();
 }
 
@@ -25,7 +25,7 @@ Cost DeclaredCost(const DecoderPlan& plan, const DecoderMatrices& shapes,
 struct TextClient::Impl {
   GatewayFolder folder;
   std::unique_ptr<Tokenizer> tokenizer;
-  DecoderMatrices shapes;
+  ModelMatrices shapes;
   std::shared_ptr<ServiceCredentials> credentials;
   std::unique_ptr<GatewayClient> client;
 };
@@ -45,8 +45,7 @@ absl::StatusOr<std::unique_ptr<TextClient>> TextClient::Create(
   ASSIGN_OR_RETURN(impl->folder, LoadGatewayFolder(config.model));
   ASSIGN_OR_RETURN(impl->tokenizer, Tokenizer::Load(impl->folder.tokenizer));
   const ProvisionedPlan& plan = impl->folder.plan;
-  impl->shapes = ShapesOnly<DecoderTensors>(DecoderSpecs(plan.plan, nullptr),
-                                            plan.info.weights);
+  impl->shapes = ShapesOnly(plan.plan, plan.info.weights);
   ClientOptions options;
   options.dealer_address = config.dealer_address;
   options.party_address[0] = config.party0_address;
@@ -62,8 +61,8 @@ absl::StatusOr<std::unique_ptr<TextClient>> TextClient::Create(
   if (impl->folder.embedding.has_value()) {
     embed = [raw = impl.get()](int64_t token, size_t position,
                                std::span<int64_t> row) {
-      EmbedToken(raw->folder.plan.plan, *raw->folder.embedding, token, position,
-                 row);
+      EmbedToken(std::get<DecoderPlan>(raw->folder.plan.plan),
+                 *raw->folder.embedding, token, position, row);
     };
   }
   ASSIGN_OR_RETURN(impl->client,
@@ -76,7 +75,13 @@ const std::string& TextClient::model_name() const {
   return impl_->folder.plan.info.model;
 }
 
-size_t TextClient::context() const { return impl_->folder.plan.plan.context; }
+const ModelConfig& TextClient::config() const {
+  return ConfigOf(impl_->folder.plan.plan);
+}
+ModelKind TextClient::kind() const { return KindOf(impl_->folder.plan.plan); }
+size_t TextClient::context() const {
+  return ContextOf(impl_->folder.plan.plan);
+}
 
 absl::Status TextClient::CheckPlans(absl::Duration timeout) {
   return impl_->client->CheckPlans(timeout);
@@ -87,6 +92,7 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
                                              absl::Time deadline,
                                              Cancellation* cancellation) {
   const ProvisionedPlan& plan = impl_->folder.plan;
+  RETURN_IF_ERROR(CheckKind(plan.plan, ModelKind::kDecoder));
   ASSIGN_OR_RETURN(const auto prompts,
                    EncodePrompts(*impl_->tokenizer, request));
   InferOptions options;
@@ -94,7 +100,7 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
   options.sampling = request.sampling;
   options.sampling_side = request.sampling_side;
   options.embedding_side = request.embedding_side;
-  options.stop_tokens = plan.plan.config.eos_ids;
+  options.stop_tokens = config().eos_ids;
   options.rounding = request.rounding;
   options.deadline = deadline;
   options.cancellation = cancellation;
@@ -119,6 +125,28 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
   out.seconds_open = result.seconds_open;
   out.seconds_prefill = result.seconds_prefill;
   out.seconds_decode = result.seconds_decode;
+  return out;
+}
+
+absl::StatusOr<ClassifyTextsResult> TextClient::Classify(
+    const ClassifyRequest& request, absl::Time deadline,
+    Cancellation* cancellation) {
+  const ModelPlan& plan = impl_->folder.plan.plan;
+  RETURN_IF_ERROR(CheckKind(plan, ModelKind::kClassifier));
+  ASSIGN_OR_RETURN(const TextBatch texts,
+                   EncodeTexts(*impl_->tokenizer, request));
+  ASSIGN_OR_RETURN(ClassifyTokensResult result,
+                   impl_->client->Classify(
+                       texts, {request.rounding, deadline, cancellation}));
+  ClassifyTextsResult out;
+  for (size_t i = 0; i < texts.tokens.size(); ++i) {
+    out.texts.push_back(
+        ClassOf(std::move(result.logits[i]), texts.tokens[i].size()));
+  }
+  out.cost =
+      DeclaredCost(plan, impl_->shapes, ShapeOf(texts), request.rounding);
+  out.seconds_open = result.seconds_open;
+  out.seconds = result.seconds;
   return out;
 }
 

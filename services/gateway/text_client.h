@@ -24,6 +24,12 @@ struct TextResult {
   double seconds_open = 0, seconds_prefill = 0, seconds_decode = 0;
 };
 
+struct ClassifyTextsResult {
+  std::vector<TextClass> texts;
+  Cost cost;  // declared; what the roles count is the same
+  double seconds_open = 0, seconds = 0;
+};
+
 // Thread-safe.
 class TextClient {
  public:
@@ -35,14 +41,26 @@ class TextClient {
   // As GatewayClient::CheckPlans.
   absl::Status CheckPlans(absl::Duration timeout);
 
-  // Errors: EncodePrompts', GatewayClient::Infer's.
+  // Errors: FAILED_PRECONDITION if the model is a classifier; EncodePrompts',
+  //   GatewayClient::Infer's.
   absl::StatusOr<TextResult> Infer(const TextRequest& request,
                                    const TextFn& on_text,
                                    absl::Time deadline = absl::InfiniteFuture(),
                                    Cancellation* cancellation = nullptr);
 
+  // Errors: FAILED_PRECONDITION if the model is no classifier; EncodeTexts',
+  //   GatewayClient::Classify's.
+  absl::StatusOr<ClassifyTextsResult> Classify(
+      const ClassifyRequest& request,
+      absl::Time deadline = absl::InfiniteFuture(),
+      Cancellation* cancellation = nullptr);
+
   const std::string& model_name() const;
-  size_t context() const;  // positions of prompt and answer together
+  // What is served: architecture, labels, whether it classifies.
+  const ModelConfig& config() const;
+  ModelKind kind() const;
+  // Positions of prompt and answer together, or of a text to classify.
+  size_t context() const;
 
  private:
   struct Impl;

@@ -17,6 +17,14 @@ namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
 
+// Those that one output decides.
+int64_t TokensPerOutput(const ProgramShape& shape) {
+  const auto* generation = std::get_if<GenerationShape>(&shape);
+  return generation == nullptr
+             ? 0
+             : static_cast<int64_t>(generation->prompts.size());
+}
+
 }  // namespace
 
 uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
@@ -32,6 +40,32 @@ uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
   const uint64_t row =
       std::max<uint64_t>(8 * c.intermediate_size, 2 * c.vocab_size);
   return cache + tokens * row * sizeof(uint64_t);
+}
+
+uint64_t SessionMemory(const EncoderPlan& plan,
+                       const ClassificationShape& shape) {
+  // Words for an entry of a one-hot row, an element of the MLP, an element of a
+  // hidden row in all its projections, and a score; material that waits for
+  // them included. Measured in processes that serve texts of 128 and 256
+  // tokens, and rounded up; tests/classify_process_test.cc holds them.
+  constexpr uint64_t kOneHot = 5, kMlp = 24, kHidden = 80, kScore = 24;
+  constexpr uint64_t kSession = uint64_t{4} << 20;  // bytes, of any session
+  const ModelConfig& c = plan.config;
+  const uint64_t row = kOneHot * c.vocab_size + kMlp * c.intermediate_size +
+                       kHidden * c.hidden_size;
+  uint64_t words = shape.tokens() * row;
+  for (uint64_t length : shape.lengths) {
+    words += kScore * c.num_heads * length * length;
+  }
+  return kSession + words * sizeof(uint64_t);
+}
+
+uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape) {
+  if (const auto* decoder = std::get_if<DecoderPlan>(&plan)) {
+    return SessionMemory(*decoder, std::get<GenerationShape>(shape));
+  }
+  return SessionMemory(std::get<EncoderPlan>(plan),
+                       std::get<ClassificationShape>(shape));
 }
 
 // A session from its admission to its end.
@@ -211,16 +245,15 @@ absl::Status PartyService::RunProgram(Running& running) {
   ThreadPool pool(running.threads);
   ObservedChannel peer(*running.channel, metrics_);
   ObservedSource material(*running.material);
-  ObservedLink gateway(
-      session, material, metrics_,
-      static_cast<int64_t>(running.program.shape.prompts.size()));
+  ObservedLink gateway(session, material, metrics_,
+                       TokensPerOutput(running.program.shape));
   auto ev = PartyEvaluator::Create(
       {options_.party, id, model_.digest, running.program.rounding}, peer,
       material, ledger_, gateway, pool);
   absl::Status status = ev.status();
   if (ev.ok()) {
     (*ev)->ShareProducts(&products_);
-    Generate(**ev, model_.plan, model_.matrices, running.program.shape);
+    RunModelProgram(**ev, model_.plan, model_.matrices, running.program.shape);
     status = (*ev)->Finish();
   }
   if (!status.ok()) {
@@ -242,9 +275,8 @@ void PartyService::Run(const std::shared_ptr<Running>& running) {
   // A gateway that wants no more is an end like any other.
   const bool stopped = absl::IsCancelled(status);
   running->session->Finish(stopped ? absl::OkStatus() : status);
-  metrics_.AddTokens(
-      TokenKind::kPrompt,
-      static_cast<int64_t>(running->program.shape.prompt_tokens()));
+  metrics_.AddTokens(TokenKind::kPrompt,
+                     static_cast<int64_t>(InputTokens(running->program.shape)));
   metrics_.SessionEnded(status);
   metrics_.Observe(Phase::kRequest, absl::Now() - start);
   LogEvent(LogLevel::kInfo, "session_ended")

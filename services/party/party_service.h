@@ -45,6 +45,11 @@ struct PartyOptions {
 // Bytes that a session takes at a party at most: keys and values of all its
 // positions, and room for a pass.
 uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape);
+// The same of texts to classify: a pass over all of them, and their scores.
+uint64_t SessionMemory(const EncoderPlan& plan,
+                       const ClassificationShape& shape);
+// `shape` must be of the plan's kind.
+uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape);
 
 // Thread-safe. Sessions are isolated: each has a thread, a link to the peer, a
 // material stream and an evaluator of its own. Those that wait are taken

@@ -46,11 +46,12 @@ absl::StatusOr<std::unique_ptr<DurableSessionLedger>> OpenLedger(
 void LogModel(const ServedModel& model) {
   LogEvent(LogLevel::kInfo, "model_loaded")
       .Public("name", model.name)
-      .Public("architecture", ToString(model.plan.config.architecture))
-      .Count("context", model.plan.context);
+      .Public("architecture", ToString(ConfigOf(model.plan).architecture))
+      .Public("kind", ToString(KindOf(model.plan)))
+      .Count("context", ContextOf(model.plan));
 }
 
-ServedModel ModelOf(ProvisionedPlan plan, DecoderMatrices matrices) {
+ServedModel ModelOf(ProvisionedPlan plan, ModelMatrices matrices) {
   ServedModel model;
   model.name = plan.info.model;
   model.plan = std::move(plan.plan);
@@ -89,7 +90,7 @@ absl::Status RunDealer(const DealerConfig& config,
   ASSIGN_OR_RETURN(const auto ledger,
                    OpenLedger(config.LedgerPath(), "dealer"));
   ASSIGN_OR_RETURN(ProvisionedPlan plan, LoadProvisionedPlan(config.model));
-  ASSIGN_OR_RETURN(DecoderMatrices matrices,
+  ASSIGN_OR_RETURN(ModelMatrices matrices,
                    LoadDealerMatrices(config.model, plan));
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
   LogModel(model);
@@ -122,7 +123,7 @@ absl::Status RunParty(const PartyConfig& config,
                                    &metrics));
   ASSIGN_OR_RETURN(const auto ledger, OpenLedger(config.LedgerPath(), role));
   ASSIGN_OR_RETURN(ProvisionedPlan plan, LoadProvisionedPlan(config.model));
-  ASSIGN_OR_RETURN(DecoderMatrices matrices,
+  ASSIGN_OR_RETURN(ModelMatrices matrices,
                    LoadPartyMatrices(config.model, id, plan));
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
   LogModel(model);

@@ -6,7 +6,7 @@
 
 #include "common/gates/session.h"
 #include "common/gates/values.h"
-#include "common/models/decoder.h"
+#include "common/models/model.h"
 #include "services/transport/service_bases.h"
 
 namespace tacit {
@@ -14,11 +14,13 @@ namespace tacit {
 // A provisioned model as one role holds it.
 struct ServedModel {
   std::string name;
-  DecoderPlan plan;
+  ModelPlan plan;
   PlanDigest digest = {};
   WeightMode weights = WeightMode::kDealerHeld;
-  DecoderMatrices matrices;  // this role's; SECRET
+  ModelMatrices matrices;  // this role's; SECRET
 };
+
+v1::ModelKind ToProto(ModelKind kind);
 
 // Answers GetPlan. The model must outlive it. Thread-safe.
 class PlanServiceImpl final : public PlanServiceBase {
