@@ -124,6 +124,17 @@ TEST_F(GatewayTest, TellsItsModel) {
   ASSERT_OK(FromGrpcStatus(stub_->GetModel(&context, {}, &response)));
   EXPECT_FALSE(response.name().empty());
   EXPECT_EQ(response.context(), 256u);
+  EXPECT_EQ(response.kind(), v1::MODEL_KIND_DECODER);
+  EXPECT_EQ(response.labels_size(), 0);
+}
+
+TEST_F(GatewayTest, AClassificationSaysWhatToCall) {
+  grpc::ClientContext context;
+  v1::ClassifyRequest request;
+  request.add_texts()->set_text(kPrompt);
+  v1::ClassifyResponse response;
+  EXPECT_THAT(FromGrpcStatus(stub_->Classify(&context, request, &response)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "call Complete"));
 }
 
 TEST_F(GatewayTest, StopTextsAndSamplingReachTheSession) {

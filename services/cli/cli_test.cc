@@ -21,6 +21,7 @@
 #include "common/models/shapes.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/cli/classify.h"
 #include "services/cli/eval.h"
 #include "services/cli/model.h"
 #include "services/cli/plan.h"
@@ -270,6 +271,93 @@ TEST(RunTest, RejectsBadRequests) {
   options = OptionsFor(kGpt2, "One", 3);
   options.request.chat = true;
   EXPECT_THAT(status(options), StatusIs(kNotFound, "chat template"));
+}
+
+ClassifyRequest TextsOf(const std::vector<ClassifyText>& texts) {
+  ClassifyRequest request;
+  request.texts = texts;
+  return request;
+}
+
+TEST(ClassifyTest, LogitsAreNearTheGoldenOnes) {
+  const Json golden =
+      Json::parse(ReadFile(kBert + "/golden.json"))["sentences"];
+  RunOptions options;
+  options.model = kBert;
+  std::vector<ClassifyText> texts;
+  for (const Json& sentence : golden) texts.push_back({sentence["text"], {}});
+  std::vector<std::string> phases;
+  const auto result =
+      ClassifyModel(options, TextsOf(texts),
+                    [&](const std::string& phase) { phases.push_back(phase); });
+  ASSERT_OK(result);
+  EXPECT_EQ(phases.size(), 4u);
+  EXPECT_EQ(result->labels, (std::vector<std::string>{"negative", "positive"}));
+  ASSERT_EQ(result->texts.size(), golden.size());
+  for (size_t i = 0; i < golden.size(); ++i) {
+    const std::vector<double> want = golden[i]["logits"];
+    for (size_t l = 0; l < 2; ++l) {
+      EXPECT_NEAR(result->texts[i].logits[l], want[l], 0.03) << i;
+    }
+    EXPECT_EQ(result->texts[i].tokens, golden[i]["ids"].size());
+  }
+}
+
+TEST(ClassifyTest, JsonOfOneTextHasItsFields) {
+  RunOptions options;
+  options.model = kBert;
+  const auto result =
+      ClassifyModel(options, TextsOf({{"a wonderful film", "but dull"}}), {});
+  ASSERT_OK(result);
+  const Json json = Json::parse(ToJson(*result));
+  EXPECT_EQ(Keys(json),
+            (std::set<std::string>{"label", "scores", "tokens", "rounds",
+                                   "opened_bytes", "material_bytes",
+                                   "aes_calls", "seconds"}));
+  ExpectTwoCounts(json["opened_bytes"]);
+  EXPECT_EQ(json["tokens"].get<size_t>(), 8u);
+  ASSERT_EQ(json["scores"].size(), 2u);
+  EXPECT_EQ(json["scores"][1]["label"], "positive");
+  double sum = 0;
+  for (const Json& score : json["scores"]) {
+    sum += score["probability"].get<double>();
+  }
+  EXPECT_NEAR(sum, 1, 1e-9);
+  EXPECT_EQ(Keys(json["seconds"]),
+            (std::set<std::string>{"plan", "material", "online", "total"}));
+}
+
+TEST(ClassifyTest, TheSecondTextOfAPairCounts) {
+  RunOptions options;
+  options.model = kBert;
+  const auto result = ClassifyModel(
+      options, TextsOf({{"good", {}}, {"good", "bad"}, {"good bad", {}}}), {});
+  ASSERT_OK(result);
+  EXPECT_EQ(result->texts[0].tokens, 3u);
+  EXPECT_EQ(result->texts[1].tokens, 5u);
+  // Neither the first alone, nor both as one text.
+  EXPECT_GT(std::abs(result->texts[1].logits[0] - result->texts[0].logits[0]),
+            0.1);
+  EXPECT_GT(std::abs(result->texts[1].logits[0] - result->texts[2].logits[0]),
+            0.1);
+}
+
+TEST(ClassifyTest, RejectsBadRequests) {
+  RunOptions options;
+  options.model = kBert;
+  const auto status = [&](const std::vector<ClassifyText>& texts) {
+    return ClassifyModel(options, TextsOf(texts), {}).status();
+  };
+  EXPECT_THAT(status({}), StatusIs(kInvalid, "no text"));
+  EXPECT_THAT(status({{"", {}}}), StatusIs(kInvalid, "a text is empty"));
+  EXPECT_THAT(status({{"a", ""}}), StatusIs(kInvalid, "second text"));
+  EXPECT_THAT(status({{"\xff", {}}}), StatusIs(kInvalid, "UTF-8"));
+  std::string words;
+  for (int i = 0; i < 130; ++i) words += "dull ";
+  EXPECT_THAT(status({{words, {}}}), StatusIs(kInvalid, "1 to 128"));
+  options.model = kGpt2;
+  EXPECT_THAT(status({{"a", {}}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "no classifier"));
 }
 
 TEST(RunTest, RejectsFoldersThatAreNoDecoders) {
@@ -561,7 +649,7 @@ TEST(EvalTest, RejectsFilesThatAreNoText) {
               StatusIs(kInvalid, ""));
 }
 
-EvalOptions ClassifyOptions(const std::string& lines) {
+EvalOptions LabelledLines(const std::string& lines) {
   EvalOptions options;
   options.model = kBert;
   options.classify = WriteTemp("lines.tsv", lines);
@@ -570,7 +658,7 @@ EvalOptions ClassifyOptions(const std::string& lines) {
 
 TEST(EvalTest, ClassifiersAreRightWhereFloatIs) {
   // The second label is wrong.
-  EvalOptions options = ClassifyOptions(
+  EvalOptions options = LabelledLines(
       "sentence\tlabel\n"
       "a wonderful film with a warm heart .\t1\r\n"
       "dull , slow and far too long .\t1\n\n"
@@ -595,12 +683,12 @@ TEST(EvalTest, ClassifiersAreRightWhereFloatIs) {
 
 TEST(EvalTest, RejectsLinesWithoutALabel) {
   for (const char* lines : {"", "no label\n", "sentence\tlabel\n"}) {
-    EXPECT_THAT(EvalModel(ClassifyOptions(lines)).status(),
+    EXPECT_THAT(EvalModel(LabelledLines(lines)).status(),
                 StatusIs(kInvalid, "no line with a label"));
   }
   for (const char* line : {"good", "good\t", "good\t2", "good\t-1"}) {
     EXPECT_THAT(
-        EvalModel(ClassifyOptions(absl::StrCat("good\t1\n", line))).status(),
+        EvalModel(LabelledLines(absl::StrCat("good\t1\n", line))).status(),
         StatusIs(kInvalid, "lines.tsv:2: no label"));
   }
 }
@@ -690,6 +778,27 @@ TEST(ProgramTest, RunPrintsJsonAlone) {
   EXPECT_EQ(run.err, "");
 }
 
+TEST(ProgramTest, RunOfAClassifierPrintsLabels) {
+  const std::string text = "a wonderful film with a warm heart .";
+  const Ended one = Tacit({"run", "--in-process", "--model", kBert, text});
+  ASSERT_EQ(one.code, 0) << one.err;
+  EXPECT_TRUE(absl::StartsWith(one.out, "positive             0.9")) << one.out;
+  EXPECT_TRUE(absl::StrContains(one.out, "\nnegative             0.0"));
+  EXPECT_TRUE(absl::StrContains(one.err, "[10 tokens in "));
+  EXPECT_FALSE(absl::StrContains(one.err, "wonderful"));
+  const Ended two =
+      Tacit({"run", "--in-process", "--json", "--model", kBert, "--weights",
+             "blind", "--rounding", "faithful", text, "dull , slow"});
+  ASSERT_EQ(two.code, 0) << two.err;
+  const Json json = Json::parse(two.out, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << two.out;
+  EXPECT_EQ(Keys(json),
+            (std::set<std::string>{"texts", "rounds", "opened_bytes",
+                                   "material_bytes", "aes_calls", "seconds"}));
+  EXPECT_EQ(json["texts"][0]["label"], "positive");
+  EXPECT_EQ(json["texts"][1]["label"], "negative");
+}
+
 TEST(ProgramTest, PlanAndEvalPrintWhatTheyFound) {
   const Ended plan = Tacit({"plan", "--shape", "gpt2", "--json"});
   ASSERT_EQ(plan.code, 0) << plan.err;
@@ -719,7 +828,13 @@ TEST(ProgramTest, ExitCodesTellBadUsageFromFailure) {
       {2, {"run", "--in-process", "--model", kGpt2, "One", "--top-p", "2"}},
       {2, {"run", "--in-process", "--model", kGpt2, "One", "--sampling", "x"}},
       {1, {"run", "--in-process", "--model", kGpt2 + "/none", "One"}},
-      {1, {"run", "--in-process", "--model", kBert, "One"}},
+      {2, {"run", "--in-process", "--model", kBert, ""}},
+      {2, {"run", "--in-process", "--model", kBert, "One", "--seed", "1"}},
+      {2, {"run", "--in-process", "--model", kBert, "One", "--chat"}},
+      {2,
+       {"run", "--in-process", "--model", kBert, "One", "--pair", "Two",
+        "--pair", "Three"}},
+      {2, {"run", "--in-process", "--model", kGpt2, "One", "--pair", "Two"}},
       {1, {"plan", "--shape", "gpt5"}},
       {2, {"plan", "--shape", "gpt2", "--context", "4096"}},
       {2, {"plan", kDemo, "--shape", "gpt2"}},
