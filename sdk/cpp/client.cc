@@ -28,6 +28,36 @@ TextRequest RequestOf(const std::string& prompt,
   return request;
 }
 
+ClassifyRequest RequestOf(const std::vector<ClassificationInput>& texts,
+                          const ClassificationOptions& options) {
+  ClassifyRequest request;
+  for (const ClassificationInput& one : texts) {
+    request.texts.push_back({one.text, one.text_pair});
+  }
+  request.rounding =
+      options.faithful_rounding ? Rounding::kFaithful : Rounding::kStochastic;
+  return request;
+}
+
+// To a Completion or a Classification.
+template <typename Result>
+void SetCost(const Cost& cost, Result& out) {
+  out.rounds = cost.rounds;
+  std::copy_n(cost.opened_bytes, 2, out.opened_bytes);
+  std::copy_n(cost.material_bytes, 2, out.material_bytes);
+}
+
+Classification ResultOf(const TextClass& text,
+                        const std::vector<std::string>& labels) {
+  Classification out;
+  out.label = labels[text.label];
+  for (size_t i = 0; i < labels.size(); ++i) {
+    out.scores.push_back({labels[i], text.logits[i], text.probabilities[i]});
+  }
+  out.tokens = text.tokens;
+  return out;
+}
+
 }  // namespace
 
 struct Client::Impl {
@@ -50,6 +80,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(
 
 const std::string& Client::model() const { return impl_->client->model_name(); }
 
+const std::vector<std::string>& Client::labels() const {
+  return impl_->client->config().labels;
+}
+
 absl::Status Client::Check(absl::Duration timeout) {
   return impl_->client->CheckPlans(timeout);
 }
@@ -69,9 +103,28 @@ absl::StatusOr<Completion> Client::Infer(const std::string& prompt,
   out.text = std::move(sequence.text);
   out.tokens = std::move(sequence.generated.tokens);
   out.prompt_tokens = sequence.prompt_tokens;
-  out.rounds = result.cost.rounds;
-  std::copy_n(result.cost.opened_bytes, 2, out.opened_bytes);
-  std::copy_n(result.cost.material_bytes, 2, out.material_bytes);
+  SetCost(result.cost, out);
+  return out;
+}
+
+absl::StatusOr<Classification> Client::Classify(
+    const std::string& text, const std::optional<std::string>& text_pair,
+    const ClassificationOptions& options) {
+  ASSIGN_OR_RETURN(std::vector<Classification> one,
+                   ClassifyBatch({{text, text_pair}}, options));
+  return std::move(one[0]);
+}
+
+absl::StatusOr<std::vector<Classification>> Client::ClassifyBatch(
+    const std::vector<ClassificationInput>& texts,
+    const ClassificationOptions& options) {
+  ASSIGN_OR_RETURN(
+      const ClassifyTextsResult result,
+      impl_->client->Classify(RequestOf(texts, options), options.deadline));
+  std::vector<Classification> out;
+  for (const TextClass& text : result.texts) {
+    SetCost(result.cost, out.emplace_back(ResultOf(text, labels())));
+  }
   return out;
 }
 

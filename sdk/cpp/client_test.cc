@@ -140,6 +140,109 @@ TEST_F(ClientTest, BadRequestsSayWhatIsWrong) {
               StatusIs(absl::StatusCode::kInvalidArgument, "context of 256"));
 }
 
+TEST_F(ClientTest, AClassificationSaysWhatToCall) {
+  EXPECT_TRUE(client_->labels().empty());
+  EXPECT_THAT(
+      client_->Classify(kPrompt).status(),
+      StatusIs(absl::StatusCode::kFailedPrecondition, "Infer of the SDK"));
+}
+
+// The same of a classifier.
+class ClassifierTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    UpOptions options = DemoDeployment(/*context=*/128);
+    options.model = TACIT_MODELS "/test-bert";
+    auto deployment = Deployment::Start(options);
+    ASSERT_OK(deployment);
+    deployment_ = deployment->release();
+  }
+  static void TearDownTestSuite() { delete deployment_; }
+  void SetUp() override {
+    ASSERT_NE(deployment_, nullptr);
+    auto client = Client::Create(deployment_->folder() + "/gateway.yaml");
+    ASSERT_OK(client);
+    client_ = *std::move(client);
+  }
+
+  static inline Deployment* deployment_ = nullptr;
+  std::unique_ptr<Client> client_;
+};
+
+constexpr char kReview[] = "a wonderful film with a warm heart .";
+
+TEST_F(ClassifierTest, GivesEveryLabelItsScore) {
+  EXPECT_OK(client_->Check());
+  EXPECT_EQ(client_->labels(),
+            (std::vector<std::string>{"negative", "positive"}));
+  const auto got = client_->Classify(kReview);
+  ASSERT_OK(got);
+  EXPECT_EQ(got->label, "positive");
+  EXPECT_EQ(got->tokens, 10u);
+  ASSERT_EQ(got->scores.size(), 2u);
+  EXPECT_EQ(got->scores[0].label, "negative");
+  // As transformers has them, see golden.json.
+  EXPECT_NEAR(got->scores[0].logit, -1.617746, 0.03);
+  EXPECT_NEAR(got->scores[1].logit, 1.310312, 0.03);
+  EXPECT_NEAR(got->scores[0].probability + got->scores[1].probability, 1, 1e-9);
+  EXPECT_GT(got->rounds, 0u);
+  for (int b = 0; b < 2; ++b) {
+    EXPECT_GT(got->opened_bytes[b], 0u);
+    EXPECT_GT(got->material_bytes[b], 0u);
+  }
+}
+
+TEST_F(ClassifierTest, PairsAndBatches) {
+  const auto pair = client_->Classify("good", "bad");
+  ASSERT_OK(pair);
+  EXPECT_EQ(pair->tokens, 5u);
+  ClassificationOptions faithful;
+  faithful.faithful_rounding = true;
+  const auto batch = client_->ClassifyBatch(
+      {{kReview, {}}, {"dull , slow", {}}, {"good", "bad"}}, faithful);
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->size(), 3u);
+  EXPECT_EQ((*batch)[0].label, "positive");
+  EXPECT_EQ((*batch)[1].label, "negative");
+  EXPECT_EQ((*batch)[2].tokens, 5u);
+  EXPECT_NEAR((*batch)[2].scores[0].logit, pair->scores[0].logit, 0.03);
+  EXPECT_GT((*batch)[0].rounds, pair->rounds) << "faithful rounding is dearer";
+}
+
+TEST_F(ClassifierTest, BadRequestsSayWhatIsWrong) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(client_->Classify("").status(), StatusIs(kInvalid, "empty"));
+  EXPECT_THAT(client_->Classify("a", "").status(),
+              StatusIs(kInvalid, "second text"));
+  EXPECT_THAT(client_->Classify("\xff").status(), StatusIs(kInvalid, "UTF-8"));
+  std::string words;
+  for (int i = 0; i < 130; ++i) words += "dull ";
+  EXPECT_THAT(client_->Classify(words).status(),
+              StatusIs(kInvalid, "1 to 128"));
+  EXPECT_THAT(client_->ClassifyBatch({}).status(),
+              StatusIs(kInvalid, "no text"));
+  const std::vector<ClassificationInput> many(65, {"a", {}});
+  EXPECT_THAT(
+      client_->ClassifyBatch(many).status(),
+      StatusIs(absl::StatusCode::kResourceExhausted, "the limit is 64"));
+  EXPECT_THAT(client_->Infer(kReview, Tokens(2)).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "Classify"));
+}
+
+TEST_F(ClassifierTest, ADeadlineEndsARequestAtAStalledParty) {
+  kill(deployment_->pid("party1"), SIGSTOP);
+  ClassificationOptions options;
+  options.deadline = absl::Now() + absl::Seconds(1);
+  const absl::Time start = absl::Now();
+  const auto got = client_->Classify(kReview, std::nullopt, options);
+  const absl::Duration took = absl::Now() - start;
+  kill(deployment_->pid("party1"), SIGCONT);
+  EXPECT_THAT(got.status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, "too long"));
+  EXPECT_LT(took, absl::Seconds(5));
+  EXPECT_OK(client_->Classify(kReview));
+}
+
 TEST(ClientConfigTest, SaysWhichFileIsMissing) {
   EXPECT_THAT(Client::Create("/nowhere/gateway.yaml").status(),
               StatusIs(absl::StatusCode::kNotFound, "/nowhere/gateway.yaml"));

@@ -1,4 +1,4 @@
-// Private inference from a program: text in, text out.
+// Private inference from a program: text in, text or labels out.
 //
 // This side of Tacit sees the prompt and the answer, nobody else does: run it
 // on the user's own machine. Stable; needs nothing of Tacit but this header and
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,36 @@ struct Completion {
   uint64_t material_bytes[2] = {0, 0};
 };
 
+struct ClassificationOptions {
+  bool faithful_rounding = false;                // as above
+  absl::Time deadline = absl::InfiniteFuture();  // of the whole request
+};
+
+// A text to classify, or two that are classified together. SECRET.
+struct ClassificationInput {
+  std::string text;
+  std::optional<std::string> text_pair;
+};
+
+struct LabelScore {
+  std::string label;
+  double logit = 0;
+  // Softmax of all labels' logits: of a model whose labels do not exclude each
+  // other, read the logits.
+  double probability = 0;
+};
+
+// What a text is. SECRET, as the text is.
+struct Classification {
+  std::string label;               // the likeliest
+  std::vector<LabelScore> scores;  // of all labels, in the model's order
+  size_t tokens = 0;               // of the text, or of both
+  // What the pass took at the parties, all of a batch's texts together.
+  uint64_t rounds = 0;
+  uint64_t opened_bytes[2] = {0, 0};
+  uint64_t material_bytes[2] = {0, 0};
+};
+
 // Thread-safe; requests may run at the same time.
 class Client {
  public:
@@ -77,14 +108,31 @@ class Client {
   // token is tried again on a fresh one, with fresh masks.
   // Errors: INVALID_ARGUMENT for an empty prompt, one that is no UTF-8 or that
   //   does not fit the model's context, or options out of range; NOT_FOUND
-  //   without a chat template; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED if a role
-  //   has too many sessions; UNAVAILABLE if one is gone.
+  //   without a chat template; FAILED_PRECONDITION if the model is a
+  //   classifier; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED if a role has too many
+  //   sessions; UNAVAILABLE if one is gone.
   absl::StatusOr<Completion> Infer(const std::string& prompt,
                                    const CompletionOptions& options = {},
                                    const PieceFn& on_piece = {});
 
+  // Blocks until the scores are there. A session that fails is tried again on a
+  // fresh one, with fresh masks. A batch is one pass: 1 to 64 texts, as many
+  // results in their order.
+  // Errors: INVALID_ARGUMENT for an empty text, one that is no UTF-8 or longer
+  //   than the model takes; FAILED_PRECONDITION if the model is no classifier;
+  //   RESOURCE_EXHAUSTED for too many texts, too; else as Infer.
+  absl::StatusOr<Classification> Classify(
+      const std::string& text,
+      const std::optional<std::string>& text_pair = std::nullopt,
+      const ClassificationOptions& options = {});
+  absl::StatusOr<std::vector<Classification>> ClassifyBatch(
+      const std::vector<ClassificationInput>& texts,
+      const ClassificationOptions& options = {});
+
   // What the model was called when it was provisioned.
   const std::string& model() const;
+  // A classifier's labels, in the order of scores; others have none.
+  const std::vector<std::string>& labels() const;
 
  private:
   struct Impl;
