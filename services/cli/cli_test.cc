@@ -799,6 +799,26 @@ TEST(ProgramTest, RunOfAClassifierPrintsLabels) {
   EXPECT_EQ(json["texts"][1]["label"], "negative");
 }
 
+// Neither is "[a, b]" a list, nor does an option take what follows its text.
+TEST(ProgramTest, TextsAreTakenAsTheyAre) {
+  const Ended brackets =
+      Tacit({"run", "--in-process", "--json", "--model", kBert, "[SEP], [a]"});
+  ASSERT_EQ(brackets.code, 0) << brackets.err;
+  // [CLS] [ se ##p ] , [ a ] [SEP]
+  EXPECT_EQ(Json::parse(brackets.out)["tokens"].get<size_t>(), 10u);
+  const Ended pair = Tacit({"run", "--in-process", "--json", "--model", kBert,
+                            "--pair", "bad", "good"});
+  ASSERT_EQ(pair.code, 0) << pair.err;
+  EXPECT_EQ(Json::parse(pair.out)["tokens"].get<size_t>(), 5u);
+  const Ended two = Tacit({"run", "--in-process", "--json", "--model", kBert,
+                           "good", "bad", "--pair", "bad", "--pair", "good"});
+  ASSERT_EQ(two.code, 0) << two.err;
+  EXPECT_EQ(Json::parse(two.out)["texts"].size(), 2u);
+  const Ended stop = Tacit({"run", "--in-process", "--json", "--model", kGpt2,
+                            "--max-tokens", "1", "--stop", "x", "One"});
+  EXPECT_EQ(stop.code, 0) << stop.err;
+}
+
 TEST(ProgramTest, PlanAndEvalPrintWhatTheyFound) {
   const Ended plan = Tacit({"plan", "--shape", "gpt2", "--json"});
   ASSERT_EQ(plan.code, 0) << plan.err;

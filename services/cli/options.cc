@@ -26,15 +26,21 @@ void AddPlanFile(CLI::App& app, std::string& plan) {
   app.add_option("--plan", plan,
                  "File that `tacit plan --save` wrote; default: calibrate now");
 }
+// CLI11 takes "[a, b]" for a list where an option allows extra arguments, and
+// what follows "--pair TEXT" for more of them. A single text, and what has a
+// flag, is taken as it is; of further texts by place, such brackets go.
 void AddRequestOptions(CLI::App& app, RequestOptions& options) {
   TextRequest& request = options.text;
   app.add_option("prompt,--prompt", request.prompts,
                  "Text to continue, or to classify; several make a batch")
-      ->required();
+      ->required()
+      ->allow_extra_args(false);
+  app.add_option("more", options.more, "Further texts of the batch");
   AddRounding(app, request.rounding);
   app.add_option("--pair", options.pairs,
                  "Classifiers: the second text of a pair, for each text")
-      ->group("Classification");
+      ->group("Classification")
+      ->allow_extra_args(false);
   std::vector<CLI::Option*>& generation = options.generation;
   generation = {
       app.add_flag("--chat", request.chat,
@@ -63,12 +69,25 @@ void AddRequestOptions(CLI::App& app, RequestOptions& options) {
               CLI::CheckedTransformer(std::map<std::string, EmbeddingSide>{
                   {"client", EmbeddingSide::kClient},
                   {"secure", EmbeddingSide::kSecure}})),
-      app.add_option("--stop", request.stop, "Text that ends the generation")};
+      app.add_option("--stop", request.stop, "Text that ends the generation")
+          ->allow_extra_args(false)};
   for (CLI::Option* option : generation) option->group("Generation");
 }
 
+namespace {
+
+std::vector<std::string> AllTexts(const RequestOptions& request) {
+  std::vector<std::string> texts = request.text.prompts;
+  texts.insert(texts.end(), request.more.begin(), request.more.end());
+  return texts;
+}
+
+}  // namespace
+
 absl::StatusOr<TextRequest> ForDecoder(const RequestOptions& request) {
-  if (request.pairs.empty()) return request.text;
+  TextRequest out = request.text;
+  out.prompts = AllTexts(request);
+  if (request.pairs.empty()) return out;
   return absl::InvalidArgumentError(
       "--pair is for classifiers, and the model continues text");
 }
@@ -79,7 +98,7 @@ absl::StatusOr<ClassifyRequest> ForClassifier(const RequestOptions& request) {
     return absl::InvalidArgumentError(absl::StrCat(
         option->get_name(), " is for generation, and the model classifies"));
   }
-  const std::vector<std::string>& texts = request.text.prompts;
+  const std::vector<std::string> texts = AllTexts(request);
   if (!request.pairs.empty() && request.pairs.size() != texts.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat(request.pairs.size(), " second texts (--pair) for ",

@@ -24,6 +24,7 @@ void AddPlanFile(CLI::App& app, std::string& plan);
 // What a user asks for, of a model of either kind.
 struct RequestOptions {
   TextRequest text;                      // the prompts: also texts to classify
+  std::vector<std::string> more;         // and those that follow
   std::vector<std::string> pairs;        // second texts, one for each
   std::vector<CLI::Option*> generation;  // what only decoders take
 };
