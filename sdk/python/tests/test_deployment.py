@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -31,31 +30,10 @@ TACIT = Path(
 )
 PROMPT = "Once upon a time"
 
-pytestmark = pytest.mark.skipif(
-    not TACIT.exists(), reason=f"{TACIT} is not built: run make build"
-)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("deployment")
-    with open(path / "up.log", "w") as log:
-        up = subprocess.Popen(
-            [TACIT, "up", "--dir", path, "--context", "256", "--threads", "1"],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        for _ in range(300):
-            if up.poll() is not None:
-                pytest.fail((path / "up.log").read_text())
-            if "up, the gateway" in (path / "up.log").read_text():
-                break
-            time.sleep(0.2)
+def folder(deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with deployed(tmp_path_factory.mktemp("deployment"), "--context", "256") as path:
         yield path
-    finally:
-        up.send_signal(signal.SIGINT)
-        assert up.wait(30) == 0
 
 
 @pytest.fixture
@@ -275,6 +253,13 @@ def test_another_run_of_provisioning_is_refused(folder: Path, tmp_path: Path) ->
         with pytest.raises(TacitError, match="dealer serves another plan") as caught:
             client.infer(PROMPT)
         assert caught.value.code == "FAILED_PRECONDITION"
+
+
+def test_a_classification_says_what_to_call(client: Client) -> None:
+    assert client.labels == ()
+    with pytest.raises(TacitError, match="call infer") as caught:
+        client.classify(PROMPT)
+    assert caught.value.code == "FAILED_PRECONDITION"
 
 
 def _get_plan(channel: grpc.Channel) -> plan_pb2.PlanSummary:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tacit.client import session_digest
+from tacit.client import _labels, session_digest
 from tacit.config import load_config
 from tacit.errors import InvalidArgument, TacitError, Unavailable
 from tacit.ring import (
@@ -304,3 +304,25 @@ def test_a_broken_tokenizer_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(InvalidArgument, match="tokenizer.json"):
         TextCodec(tmp_path)
+
+
+def test_pairs_are_marked_as_the_model_wants_them() -> None:
+    codec = TextCodec(Path(__file__).parents[3] / "models" / "test-bert")
+    # The ids of golden.json's sentences, which begin so.
+    ids, segments = codec.encode_pair("good", "dull , slow")
+    assert ids == [2, 336, 3, 1004, 7, 1406, 3]
+    assert segments == [0, 0, 0, 1, 1, 1, 1]
+    ids, _ = codec.encode_pair("[SEP]", "a [CLS]")
+    assert (ids.count(2), ids.count(3)) == (1, 2)
+    with pytest.raises(InvalidArgument, match="the second text is empty"):
+        codec.encode_pair("a", "")
+
+
+def test_labels_are_in_the_order_of_their_ids() -> None:
+    file = Path("config.json")
+    assert _labels({"id2label": {"1": "b", "0": "a"}}, file) == ("a", "b")
+    assert _labels({"num_labels": 3}, file) == ("LABEL_0", "LABEL_1", "LABEL_2")
+    assert _labels({}, file) == ("LABEL_0", "LABEL_1")
+    for bad in ({}, [], {"0": 1}, {"1": "a"}, {"0": "a", "2": "b"}):
+        with pytest.raises(InvalidArgument, match="id2label"):
+            _labels({"id2label": bad}, file)

@@ -4,7 +4,8 @@ This process alone sees prompts and answers: run it on the user's own machine.
 """
 
 from tacit.aio import AsyncClient
-from tacit.client import Client, Generation
+from tacit.classification import Classification, LabelScore
+from tacit.client import Client
 from tacit.errors import (
     Cancelled,
     DataLoss,
@@ -18,16 +19,19 @@ from tacit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tacit.generation import Generation
 
 __all__ = [
     "AsyncClient",
     "Cancelled",
+    "Classification",
     "Client",
     "DataLoss",
     "DeadlineExceeded",
     "FailedPrecondition",
     "Generation",
     "InvalidArgument",
+    "LabelScore",
     "NotFound",
     "PermissionDenied",
     "ResourceExhausted",

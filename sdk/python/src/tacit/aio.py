@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tacit.client import Client, Generation
+from tacit.classification import Classification
+from tacit.client import Client
+from tacit.generation import Generation
 
 
 class AsyncClient:
-    """As Client. Cancelling the task that iterates ends the answer everywhere."""
+    """As Client. Cancelling the task that iterates, or awaits, ends the request
+    everywhere."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -44,6 +47,30 @@ class AsyncClient:
         finally:
             # Tells the dealer, which may take a moment: not on the event loop.
             await asyncio.shield(asyncio.to_thread(answer.close))
+
+    async def classify(
+        self, text: str, text_pair: str | None = None, **options: Any
+    ) -> Classification:
+        """What the text is; options and errors are Client.classify's."""
+        one = text if text_pair is None else (text, text_pair)
+        return (await self.classify_batch([one], **options))[0]
+
+    async def classify_batch(
+        self, texts: Sequence[str | tuple[str, str]], **options: Any
+    ) -> list[Classification]:
+        """As Client.classify_batch."""
+        request = await asyncio.to_thread(
+            self._client._classify_request, texts, **options
+        )
+        running = asyncio.ensure_future(asyncio.to_thread(request.run))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            request.cancel()
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # was cancelled: not to be reported
+            raise
 
 
 def _next(answer: Generation) -> str | None:

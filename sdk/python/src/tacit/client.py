@@ -1,4 +1,4 @@
-"""Prompt in, text out."""
+"""Text in, text or labels out."""
 
 from __future__ import annotations
 
@@ -7,276 +7,42 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
+from tacit.classification import Classification, ClassifyRequest
 from tacit.config import ROLES, Config, load_config
 from tacit.errors import TacitError, from_rpc
-from tacit.ring import MaskStream, to_signed, token_width
-from tacit.sampler import Mt19937_64, Sampler
-from tacit.session import Session
-from tacit.text import TextCodec, TextStream
+from tacit.generation import Generation, GenerationOptions
+from tacit.request import CLOCK_SLACK, Roles
+from tacit.ring import token_width
+from tacit.text import TextCodec
 from tacit.tls import check_role, open_channel
 from tacit.v1 import dealer_pb2, plan_pb2
 
-_UNIFORM_BITS = 24  # of the user's randomness for sampling at the parties
-_UNIFORM_WIDTH = 64
 _MAX_MESSAGE_BYTES = 64 << 20
 _CALL_SECONDS = 10.0
 _MAX_TOP_K = 1024  # of sampling at the parties
-# gRPC's clock and ours may differ by so much at the end of a deadline, seconds.
-_CLOCK_SLACK = 0.05
-
-
-@dataclass(frozen=True)
-class _Roles:
-    """What the roles said of themselves, beyond what the gateway's folder says."""
-
-    logit_width: int
-    logit_frac: int
-    channels: dict[str, grpc.Channel] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class _Options:
-    max_tokens: int
-    sampling: str
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
-    seed: int
-    stop: tuple[str, ...] = field(repr=False)
-    faithful: bool
-    retries: int
-    deadline: float | None  # on the monotonic clock
-
-
-class Generation(Iterator[str]):
-    """An answer as it is decoded: pieces of text, valid UTF-8. SECRET.
-
-    Tokens are computed as pieces are asked for: a party that waits for longer
-    than its `deadlines.step` ends the session. Leaving early (close, or a `with`
-    block) ends the session at every role. `finish_reason` is None until the end,
-    then "length", "stop" or "cancelled".
-    """
-
-    def __init__(self, client: Client, prompt: str, options: _Options) -> None:
-        self.text = ""
-        self.tokens: list[int] = []
-        self.sessions = 0  # with those that failed before the first token
-        self.finish_reason: str | None = None
-        self._client = client
-        self._options = options
-        self._prompt = client._encode(prompt)
-        self.prompt_tokens = len(self._prompt)
-        client._check_length(self.prompt_tokens, options.max_tokens)
-        self._new_sampler()  # checks the options
-        client._roles(self._left())
-        self._lock = threading.Lock()
-        self._on_cancel: Callable[[], object] | None = None  # guarded by _lock
-        self._cancelled = threading.Event()
-        self._pieces = self._run()
-
-    def __iter__(self) -> Generation:
-        return self
-
-    def __next__(self) -> str:
-        return next(self._pieces)
-
-    def __enter__(self) -> Generation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def cancel(self) -> None:
-        """Ends the answer at once, from any thread."""
-        self._cancelled.set()
-        with self._lock:
-            on_cancel = self._on_cancel
-        if on_cancel is not None:
-            on_cancel()
-
-    def close(self) -> None:
-        """Ends the answer and frees everything at all roles. From any thread; one
-        that is waiting for a piece then sees the end."""
-        self.cancel()
-        try:
-            self._pieces.close()
-        except ValueError:
-            pass  # runs in another thread, which cancel has woken
-        if self.finish_reason is None:
-            self.finish_reason = "cancelled"
-
-    def _watch(self, on_cancel: Callable[[], object] | None) -> None:
-        """What cancel calls from now on."""
-        with self._lock:
-            self._on_cancel = on_cancel
-        if on_cancel is not None and self._cancelled.is_set():
-            on_cancel()
-
-    def _new_sampler(self) -> Sampler:
-        o = self._options
-        return Sampler(
-            o.temperature, o.top_k, o.top_p, o.repetition_penalty, o.seed
-        )
-
-    def _run(self) -> Generator[str, None, None]:
-        attempt = 0
-        while True:
-            self.sessions += 1
-            try:
-                yield from self._attempt()
-                return
-            except TacitError as error:
-                if self._cancelled.is_set():
-                    self.finish_reason = "cancelled"
-                    return
-                if error.code == "UNAVAILABLE":
-                    self._client._forget()
-                left = self._left()
-                if left is not None and left <= _CLOCK_SLACK:
-                    raise TacitError(
-                        "DEADLINE_EXCEEDED", "the request took too long"
-                    ) from None
-                # Only with fresh masks, and only if nothing was given away.
-                if self.tokens or attempt >= self._options.retries:
-                    raise
-                if not error.retriable:
-                    raise
-                pause = 0.1 * 2**attempt
-                self._cancelled.wait(pause if left is None else min(pause, left))
-                attempt += 1
-
-    def _left(self) -> float | None:
-        deadline = self._options.deadline
-        return None if deadline is None else deadline - time.monotonic()
-
-    def _shape(self) -> plan_pb2.SessionShape:
-        o = self._options
-        shape = plan_pb2.SessionShape(
-            prompt_tokens=[self.prompt_tokens],
-            max_tokens=o.max_tokens,
-            embedding_mode=plan_pb2.EMBEDDING_MODE_SECURE,
-            rounding=(
-                plan_pb2.ROUNDING_FAITHFUL
-                if o.faithful
-                else plan_pb2.ROUNDING_STOCHASTIC
-            ),
-            sampling_mode=plan_pb2.SAMPLING_MODE_CLIENT,
-        )
-        if o.sampling == "secure":
-            shape.sampling_mode = plan_pb2.SAMPLING_MODE_SECURE
-            shape.secure_sampling.temperature = o.temperature
-            shape.secure_sampling.top_k = o.top_k
-            shape.secure_sampling.top_p = o.top_p
-        return shape
-
-    def _attempt(self) -> Iterator[str]:
-        client = self._client
-        roles = client._roles(self._left())
-        shape = self._shape()
-        session_id, seed = client._open_session(
-            roles, shape, self._left(), self._watch
-        )
-        session: Session | None = None
-        done = False
-        try:
-            session = Session(
-                (roles.channels["party0"], roles.channels["party1"]),
-                session_id,
-                client._digest,
-                shape,
-                self._left(),
-                client._config.step_timeout,
-            )
-            left_early = TacitError("CANCELLED", "the request was cancelled")
-            self._watch(lambda: session.cancel(left_early))
-            yield from self._steps(roles, session, MaskStream(seed))
-            session.finish()
-            done = True
-        finally:
-            self._watch(None)
-            if not done:
-                if session is not None:
-                    session.cancel(TacitError("CANCELLED", "the gateway has left"))
-                client._close_session(roles, session_id)
-
-    def _steps(
-        self, roles: _Roles, session: Session, masks: MaskStream
-    ) -> Iterator[str]:
-        o = self._options
-        stream = TextStream(self._client._codec, o.stop)
-        # Anew for each session: a seed gives the same tokens after a retry.
-        sampler = self._new_sampler()
-        rng = Mt19937_64(o.seed)
-        history = list(self._prompt)
-        fresh = history
-        width = token_width(self._client._vocabulary)
-        self.finish_reason = None
-        reason = "length"
-        for _ in range(o.max_tokens):
-            session.send(masks.masked(np.array(fresh, np.uint64), width), width)
-            if o.sampling == "secure" and o.temperature > 0:
-                uniform = np.array(
-                    [rng.next() >> (64 - _UNIFORM_BITS)], np.uint64
-                )
-                session.send(masks.masked(uniform, _UNIFORM_WIDTH), _UNIFORM_WIDTH)
-            token = self._choose(roles, session, sampler, width, history)
-            history.append(token)
-            fresh = [token]
-            self.tokens.append(token)
-            piece = stream.add(token)
-            self.text = stream.text
-            if piece:
-                yield piece
-            if token in self._client._ends or stream.stopped():
-                reason = "stop"
-                break
-        piece = stream.finish()
-        self.text = stream.text
-        if piece:
-            yield piece
-        self.finish_reason = reason
-
-    def _choose(
-        self,
-        roles: _Roles,
-        session: Session,
-        sampler: Sampler,
-        width: int,
-        history: list[int],
-    ) -> int:
-        vocabulary = self._client._vocabulary
-        if self._options.sampling == "secure":
-            token = int(to_signed(session.receive(1, width), width)[0])
-            # A party that does not keep to the protocol could make it anything.
-            return min(max(token, 0), vocabulary - 1)
-        sums = session.receive(vocabulary, roles.logit_width)
-        logits = np.ldexp(
-            to_signed(sums, roles.logit_width).astype(np.float64), -roles.logit_frac
-        )
-        return sampler.next(logits, history)
+_CLASSIFIER = "BertForSequenceClassification"
 
 
 class Client:
     """A user's connection to a dealer and two parties. Thread-safe.
 
     Reads the gateway's folder and certificate; calls nobody yet. Chat templates,
-    batches and looking tokens up at the user's side are not in this SDK.
+    batches of prompts and looking tokens up at the user's side are not in this
+    SDK. `labels` are a classifier's, in the order of scores; other models have
+    none.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lock = threading.Lock()
         self._checking = threading.Lock()  # held while roles are asked
-        self._checked: _Roles | None = None  # guarded by _lock
+        self._checked: Roles | None = None  # guarded by _lock
         self._closed = False  # guarded by _lock
         # By role, with the certificate that the channel trusts; and those of
         # certificates that were replaced, which sessions may still use.
@@ -290,6 +56,14 @@ class Client:
         self.context = _positive(plan, "context", folder / "plan.json")
         settings = _read_json(folder / "config.json")
         self._vocabulary = _positive(settings, "vocab_size", folder / "config.json")
+        self.labels: tuple[str, ...] = ()
+        self._segment_types = 1
+        if _CLASSIFIER in (settings.get("architectures") or []):
+            self.labels = _labels(settings, folder / "config.json")
+            settings.setdefault("type_vocab_size", 2)
+            self._segment_types = _positive(
+                settings, "type_vocab_size", folder / "config.json"
+            )
         generation = folder / "generation_config.json"
         if generation.exists():  # the more exact one about tokens
             settings.update(_read_json(generation))
@@ -348,6 +122,7 @@ class Client:
         DEADLINE_EXCEEDED, FAILED_PRECONDITION if the roles serve another model,
         RESOURCE_EXHAUSTED, UNAVAILABLE.
         """
+        self._check_kind(classifies=False)
         if sampling not in ("client", "secure"):
             raise TacitError(
                 "INVALID_ARGUMENT",
@@ -359,17 +134,8 @@ class Client:
             ("max_tokens", max_tokens, 1, 2**32 - 1),
             ("top_k", top_k, 0, _MAX_TOP_K if sampling == "secure" else 2**63 - 1),
             ("seed", seed, 0, 2**64 - 1),
-            ("retries", retries, 0, 100),
         ):
-            if not isinstance(value, int) or not least <= value <= most:
-                raise TacitError(
-                    "INVALID_ARGUMENT",
-                    f"{name} is an integer from {least} to {most}, not {value!r}",
-                )
-        if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
-            raise TacitError(
-                "INVALID_ARGUMENT", f"timeout is in seconds above 0, not {timeout!r}"
-            )
+            _check_integer(name, value, least, most)
         if sampling == "secure" and repetition_penalty != 1:
             raise TacitError(
                 "INVALID_ARGUMENT",
@@ -382,11 +148,11 @@ class Client:
                 "INVALID_ARGUMENT",
                 f"secure sampling with top_p needs a top_k of at most {_MAX_TOP_K}",
             )
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout, retries)
         return Generation(
             self,
             prompt,
-            _Options(
+            GenerationOptions(
                 max_tokens,
                 sampling,
                 temperature,
@@ -395,11 +161,62 @@ class Client:
                 repetition_penalty,
                 seed,
                 tuple(stop),
-                faithful_rounding,
-                retries,
-                deadline,
             ),
+            faithful_rounding,
+            retries,
+            deadline,
         )
+
+    def classify(
+        self,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        faithful_rounding: bool = False,
+        timeout: float | None = None,
+        retries: int = 2,
+    ) -> Classification:
+        """What `text` is, or what it and `text_pair` are together.
+
+        timeout: seconds for all of it. A session that fails is tried again,
+        `retries` times, on a fresh one with fresh masks.
+
+        Raises TacitError: INVALID_ARGUMENT for a text that is empty or longer than
+        the model takes; FAILED_PRECONDITION if the model is no classifier, or the
+        roles serve another; DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE.
+        """
+        one = text if text_pair is None else (text, text_pair)
+        return self.classify_batch(
+            [one],
+            faithful_rounding=faithful_rounding,
+            timeout=timeout,
+            retries=retries,
+        )[0]
+
+    def classify_batch(
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        *,
+        faithful_rounding: bool = False,
+        timeout: float | None = None,
+        retries: int = 2,
+    ) -> list[Classification]:
+        """Up to 64 texts, or pairs of texts, in one pass; in their order."""
+        return self._classify_request(texts, faithful_rounding, timeout, retries).run()
+
+    def _classify_request(
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        faithful_rounding: bool = False,
+        timeout: float | None = None,
+        retries: int = 2,
+    ) -> ClassifyRequest:
+        self._check_kind(classifies=True)
+        deadline = _deadline(timeout, retries)
+        if isinstance(texts, str) or not texts:
+            raise TacitError("INVALID_ARGUMENT", "there is no sequence of texts")
+        encoded = [self._encode_text(one) for one in texts]
+        return ClassifyRequest(self, encoded, faithful_rounding, retries, deadline)
 
     def check(self, timeout: float | None = None) -> None:
         """Raises unless all roles are there, are who they should be, and serve
@@ -407,15 +224,46 @@ class Client:
         self._forget()
         self._roles(timeout)
 
+    def _check_kind(self, classifies: bool) -> None:
+        if classifies == bool(self.labels):
+            return
+        raise TacitError(
+            "FAILED_PRECONDITION",
+            "the model continues texts and does not classify them: call infer"
+            if classifies
+            else "the model classifies texts and cannot continue them: call classify",
+        )
+
     def _encode(self, prompt: str) -> list[int]:
         ids = self._codec.encode(prompt)
+        self._check_ids(ids)
+        return ids
+
+    def _encode_text(self, text: str | tuple[str, str]) -> tuple[list[int], list[int]]:
+        if isinstance(text, tuple):
+            if len(text) != 2:
+                raise TacitError("INVALID_ARGUMENT", "a pair is two texts")
+            ids, segments = self._codec.encode_pair(*text)
+        else:
+            ids = self._codec.encode(text, "the text")
+            segments = [0] * len(ids)
+        self._check_ids(ids)
+        if len(ids) > self.context:
+            raise TacitError(
+                "INVALID_ARGUMENT",
+                f"a text of {len(ids)} tokens; the model takes 1 to {self.context}",
+            )
+        if any(segment >= self._segment_types for segment in segments):
+            raise TacitError("INVALID_ARGUMENT", "the model knows no pairs of texts")
+        return ids, segments
+
+    def _check_ids(self, ids: list[int]) -> None:
         if any(i >= self._vocabulary for i in ids):
             raise TacitError(
                 "INVALID_ARGUMENT", "the tokenizer has more tokens than the model"
             )
         if not ids:
             raise TacitError("INVALID_ARGUMENT", "the prompt has no token")
-        return ids
 
     def _check_length(self, prompt: int, max_tokens: int) -> None:
         # The last token is not fed back.
@@ -431,7 +279,7 @@ class Client:
         with self._lock:
             self._checked = None
 
-    def _roles(self, left: float | None) -> _Roles:
+    def _roles(self, left: float | None) -> Roles:
         """The roles, checked; asks them unless that was done. Waits no longer
         than `left` seconds."""
         end = None if left is None else time.monotonic() + left
@@ -445,7 +293,7 @@ class Client:
                 roles = self._ask(end)
             except TacitError:
                 # A handshake that runs out of time looks like an absent role.
-                if end is not None and end - time.monotonic() <= _CLOCK_SLACK:
+                if end is not None and end - time.monotonic() <= CLOCK_SLACK:
                     raise TacitError(
                         "DEADLINE_EXCEEDED", "the roles do not answer in time"
                     ) from None
@@ -471,7 +319,7 @@ class Client:
             self._channels[role] = (certificate, channel)
             return channel
 
-    def _ask(self, end: float | None) -> _Roles:
+    def _ask(self, end: float | None) -> Roles:
         def patience() -> float:
             left = _CALL_SECONDS if end is None else end - time.monotonic()
             if left <= 0:
@@ -508,17 +356,28 @@ class Client:
                 or plan.logit_width_bits != first.logit_width_bits
                 or not 0 <= plan.logit_fraction_bits <= 62
                 or plan.logit_fraction_bits != first.logit_fraction_bits
+                or not self._is_served_kind(plan)
             ):
                 raise TacitError(
                     "FAILED_PRECONDITION",
-                    f"{role} reports other sizes than this gateway's folder or the "
-                    "dealer: provision again, or update this SDK",
+                    f"{role} reports other sizes or labels than this gateway's folder "
+                    "or the dealer: provision again, or update this SDK",
                 )
-        return _Roles(first.logit_width_bits, first.logit_fraction_bits, channels)
+        return Roles(first.logit_width_bits, first.logit_fraction_bits, channels)
+
+    def _is_served_kind(self, plan: plan_pb2.PlanSummary) -> bool:
+        classifies = plan.model_kind == plan_pb2.MODEL_KIND_CLASSIFIER
+        if not self.labels:
+            return not classifies
+        return (
+            classifies
+            and tuple(plan.labels) == self.labels
+            and plan.segment_width_bits == token_width(self._segment_types)
+        )
 
     def _open_session(
         self,
-        roles: _Roles,
+        roles: Roles,
         shape: plan_pb2.SessionShape,
         left: float | None,
         watch: Callable[[Callable[[], object] | None], None],
@@ -552,7 +411,7 @@ class Client:
             raise TacitError("INTERNAL", "the dealer sent no session")
         return opened.session_id, opened.gateway_seed
 
-    def _close_session(self, roles: _Roles, session_id: bytes) -> None:
+    def _close_session(self, roles: Roles, session_id: bytes) -> None:
         call = _method(
             roles.channels["dealer"],
             "DealerService/CloseSession",
@@ -562,6 +421,26 @@ class Client:
             call(dealer_pb2.CloseSessionRequest(session_id=session_id), timeout=1.0)
         except (grpc.RpcError, ValueError):
             pass  # the dealer notices by itself, later
+
+
+def _check_integer(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise TacitError(
+            "INVALID_ARGUMENT",
+            f"{name} is an integer from {least} to {most}, not {value!r}",
+        )
+
+
+def _deadline(timeout: float | None, retries: object) -> float | None:
+    """On the monotonic clock. Checks both."""
+    _check_integer("retries", retries, 0, 100)
+    if timeout is None:
+        return None
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise TacitError(
+            "INVALID_ARGUMENT", f"timeout is in seconds above 0, not {timeout!r}"
+        )
+    return time.monotonic() + timeout
 
 
 def _method(channel: grpc.Channel, name: str, response: Any) -> Any:
@@ -604,6 +483,21 @@ def _positive(values: dict[str, Any], name: str, file: Path) -> int:
     if not isinstance(value, int) or value < 1:
         raise TacitError("INVALID_ARGUMENT", f"{file}: {name} is no number above 0")
     return value
+
+
+def _labels(settings: dict[str, Any], file: Path) -> tuple[str, ...]:
+    """In order: id2label, or LABEL_0 and so on for num_labels."""
+    names = settings.get("id2label")
+    if names is None:
+        count = _positive({"num_labels": 2, **settings}, "num_labels", file)
+        return tuple(f"LABEL_{i}" for i in range(count))
+    if isinstance(names, dict) and names:
+        labels = [names.get(str(i)) for i in range(len(names))]
+        if all(isinstance(label, str) for label in labels):
+            return tuple(map(str, labels))
+    raise TacitError(
+        "INVALID_ARGUMENT", f"{file}: id2label is no object of labels by ids from 0 on"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

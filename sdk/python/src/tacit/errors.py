@@ -41,7 +41,8 @@ class NotFound(TacitError):
 
 
 class FailedPrecondition(TacitError):
-    """The roles serve another model than the gateway's folder is for."""
+    """The roles serve another model than the gateway's folder is for, or one that
+    does something else than what was asked for."""
 
 
 class PermissionDenied(TacitError):

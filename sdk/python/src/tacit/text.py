@@ -78,20 +78,32 @@ class TextCodec:
                 return int(found)
         return -1
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, what: str = "the prompt") -> list[int]:
         """Token ids with what the model wants around a text, such as BOS: SECRET.
 
         Raises INVALID_ARGUMENT for an empty text, one that is no Unicode or over
         8 MiB, or one that spells a control token of a vocabulary which cannot
         write that otherwise.
         """
+        self._check(text, what)
+        return list(self._encoder.encode(text).ids)
+
+    def encode_pair(self, first: str, second: str) -> tuple[list[int], list[int]]:
+        """Token ids of two texts with what the model wants around both, and which
+        of the two each is of, 0 or 1: SECRET. Raises as encode."""
+        self._check(first, "the text")
+        self._check(second, "the second text")
+        encoded = self._encoder.encode(first, second)
+        return list(encoded.ids), list(encoded.type_ids)
+
+    def _check(self, text: str, what: str) -> None:
         if not isinstance(text, str) or not text:
-            raise TacitError("INVALID_ARGUMENT", "the prompt is empty, or no str")
+            raise TacitError("INVALID_ARGUMENT", f"{what} is empty, or no str")
         try:
             size = len(text.encode("utf-8"))
         except UnicodeEncodeError:
             raise TacitError(
-                "INVALID_ARGUMENT", "the prompt has half a surrogate pair"
+                "INVALID_ARGUMENT", f"{what} has half a surrogate pair"
             ) from None
         if size > _MAX_TEXT_BYTES:
             raise TacitError(
@@ -103,10 +115,9 @@ class TextCodec:
         if bad:
             raise TacitError(
                 "INVALID_ARGUMENT",
-                f"the prompt spells control token {min(bad)}, which cannot be written "
+                f"{what} spells control token {min(bad)}, which cannot be written "
                 "otherwise: leave it out",
             )
-        return list(self._encoder.encode(text).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens: SECRET."""

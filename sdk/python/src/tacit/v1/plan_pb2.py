@@ -24,31 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13tacit/v1/plan.proto\x12\x08tacit.v1\"\x10\n\x0eGetPlanRequest\"6\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tacit.v1.PlanSummary\"\xf4\x01\n\x0bPlanSummary\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x05 \x01(\r\x12\x18\n\x10token_width_bits\x18\x06 \x01(\r\x12\x1b\n\x13logit_fraction_bits\x18\x07 \x01(\r\x12)\n\x0bweight_mode\x18\x08 \x01(\x0e\x32\x14.tacit.v1.WeightMode\x12\x18\n\x10logit_width_bits\x18\t \x01(\r\"C\n\x0eSecureSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\r\n\x05top_p\x18\x03 \x01(\x01\"\xf2\x01\n\x0cSessionShape\x12\x15\n\rprompt_tokens\x18\x01 \x03(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12-\n\rsampling_mode\x18\x03 \x01(\x0e\x32\x16.tacit.v1.SamplingMode\x12\x31\n\x0fsecure_sampling\x18\x04 \x01(\x0b\x32\x18.tacit.v1.SecureSampling\x12$\n\x08rounding\x18\x05 \x01(\x0e\x32\x12.tacit.v1.Rounding\x12/\n\x0e\x65mbedding_mode\x18\x06 \x01(\x0e\x32\x17.tacit.v1.EmbeddingMode*]\n\nWeightMode\x12\x1b\n\x17WEIGHT_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEIGHT_MODE_DEALER_HELD\x10\x01\x12\x15\n\x11WEIGHT_MODE_BLIND\x10\x02*T\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUNDING_STOCHASTIC\x10\x01\x12\x15\n\x11ROUNDING_FAITHFUL\x10\x02*a\n\x0cSamplingMode\x12\x1d\n\x19SAMPLING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14SAMPLING_MODE_CLIENT\x10\x01\x12\x18\n\x14SAMPLING_MODE_SECURE\x10\x02*e\n\rEmbeddingMode\x12\x1e\n\x1a\x45MBEDDING_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_MODE_SECURE\x10\x01\x12\x19\n\x15\x45MBEDDING_MODE_CLIENT\x10\x02\x32M\n\x0bPlanService\x12>\n\x07GetPlan\x12\x18.tacit.v1.GetPlanRequest\x1a\x19.tacit.v1.GetPlanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13tacit/v1/plan.proto\x12\x08tacit.v1\"\x10\n\x0eGetPlanRequest\"6\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tacit.v1.PlanSummary\"\xc9\x02\n\x0bPlanSummary\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x05 \x01(\r\x12\x18\n\x10token_width_bits\x18\x06 \x01(\r\x12\x1b\n\x13logit_fraction_bits\x18\x07 \x01(\r\x12)\n\x0bweight_mode\x18\x08 \x01(\x0e\x32\x14.tacit.v1.WeightMode\x12\x18\n\x10logit_width_bits\x18\t \x01(\r\x12\'\n\nmodel_kind\x18\n \x01(\x0e\x32\x13.tacit.v1.ModelKind\x12\x0e\n\x06labels\x18\x0b \x03(\t\x12\x1a\n\x12segment_width_bits\x18\x0c \x01(\r\"C\n\x0eSecureSampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\r\n\x05top_p\x18\x03 \x01(\x01\"\xa4\x02\n\x0cSessionShape\x12\x15\n\rprompt_tokens\x18\x01 \x03(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12-\n\rsampling_mode\x18\x03 \x01(\x0e\x32\x16.tacit.v1.SamplingMode\x12\x31\n\x0fsecure_sampling\x18\x04 \x01(\x0b\x32\x18.tacit.v1.SecureSampling\x12$\n\x08rounding\x18\x05 \x01(\x0e\x32\x12.tacit.v1.Rounding\x12/\n\x0e\x65mbedding_mode\x18\x06 \x01(\x0e\x32\x17.tacit.v1.EmbeddingMode\x12\x30\n\x0e\x63lassification\x18\x07 \x01(\x0b\x32\x18.tacit.v1.Classification\"\"\n\x0e\x43lassification\x12\x10\n\x08segments\x18\x01 \x01(\x08*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_KIND_DECODER\x10\x01\x12\x19\n\x15MODEL_KIND_CLASSIFIER\x10\x02*]\n\nWeightMode\x12\x1b\n\x17WEIGHT_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEIGHT_MODE_DEALER_HELD\x10\x01\x12\x15\n\x11WEIGHT_MODE_BLIND\x10\x02*T\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUNDING_STOCHASTIC\x10\x01\x12\x15\n\x11ROUNDING_FAITHFUL\x10\x02*a\n\x0cSamplingMode\x12\x1d\n\x19SAMPLING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14SAMPLING_MODE_CLIENT\x10\x01\x12\x18\n\x14SAMPLING_MODE_SECURE\x10\x02*e\n\rEmbeddingMode\x12\x1e\n\x1a\x45MBEDDING_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_MODE_SECURE\x10\x01\x12\x19\n\x15\x45MBEDDING_MODE_CLIENT\x10\x02\x32M\n\x0bPlanService\x12>\n\x07GetPlan\x12\x18.tacit.v1.GetPlanRequest\x1a\x19.tacit.v1.GetPlanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tacit.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WEIGHTMODE']._serialized_start=668
-  _globals['_WEIGHTMODE']._serialized_end=761
-  _globals['_ROUNDING']._serialized_start=763
-  _globals['_ROUNDING']._serialized_end=847
-  _globals['_SAMPLINGMODE']._serialized_start=849
-  _globals['_SAMPLINGMODE']._serialized_end=946
-  _globals['_EMBEDDINGMODE']._serialized_start=948
-  _globals['_EMBEDDINGMODE']._serialized_end=1049
+  _globals['_MODELKIND']._serialized_start=839
+  _globals['_MODELKIND']._serialized_end=929
+  _globals['_WEIGHTMODE']._serialized_start=931
+  _globals['_WEIGHTMODE']._serialized_end=1024
+  _globals['_ROUNDING']._serialized_start=1026
+  _globals['_ROUNDING']._serialized_end=1110
+  _globals['_SAMPLINGMODE']._serialized_start=1112
+  _globals['_SAMPLINGMODE']._serialized_end=1209
+  _globals['_EMBEDDINGMODE']._serialized_start=1211
+  _globals['_EMBEDDINGMODE']._serialized_end=1312
   _globals['_GETPLANREQUEST']._serialized_start=33
   _globals['_GETPLANREQUEST']._serialized_end=49
   _globals['_GETPLANRESPONSE']._serialized_start=51
   _globals['_GETPLANRESPONSE']._serialized_end=105
   _globals['_PLANSUMMARY']._serialized_start=108
-  _globals['_PLANSUMMARY']._serialized_end=352
-  _globals['_SECURESAMPLING']._serialized_start=354
-  _globals['_SECURESAMPLING']._serialized_end=421
-  _globals['_SESSIONSHAPE']._serialized_start=424
-  _globals['_SESSIONSHAPE']._serialized_end=666
-  _globals['_PLANSERVICE']._serialized_start=1051
-  _globals['_PLANSERVICE']._serialized_end=1128
+  _globals['_PLANSUMMARY']._serialized_end=437
+  _globals['_SECURESAMPLING']._serialized_start=439
+  _globals['_SECURESAMPLING']._serialized_end=506
+  _globals['_SESSIONSHAPE']._serialized_start=509
+  _globals['_SESSIONSHAPE']._serialized_end=801
+  _globals['_CLASSIFICATION']._serialized_start=803
+  _globals['_CLASSIFICATION']._serialized_end=837
+  _globals['_PLANSERVICE']._serialized_start=1314
+  _globals['_PLANSERVICE']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)
