@@ -30,6 +30,7 @@ TACIT = Path(
 )
 PROMPT = "Once upon a time"
 
+
 @pytest.fixture(scope="module")
 def folder(deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with deployed(tmp_path_factory.mktemp("deployment"), "--context", "256") as path:

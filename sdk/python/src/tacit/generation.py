@@ -135,9 +135,7 @@ class Generation(Request, Iterator[str]):
         for _ in range(o.max_tokens):
             session.send(masks.masked(np.array(fresh, np.uint64), width), width)
             if o.sampling == "secure" and o.temperature > 0:
-                uniform = np.array(
-                    [rng.next() >> (64 - _UNIFORM_BITS)], np.uint64
-                )
+                uniform = np.array([rng.next() >> (64 - _UNIFORM_BITS)], np.uint64)
                 session.send(masks.masked(uniform, _UNIFORM_WIDTH), _UNIFORM_WIDTH)
             token = self._choose(roles, session, sampler, width, history)
             history.append(token)
