@@ -208,7 +208,7 @@ TEST_F(ClassifyProcessTest, PairsGiveWhatOneProcessGives) {
       }
     }
   }
-  // The second sentence changes the first one's class less than its score.
+  // As a user's program sends it.
   v1::ClassifyRequest pair;
   pair.add_texts()->set_text("a wonderful film");
   pair.mutable_texts(0)->set_text_pair("but dull");
@@ -390,7 +390,9 @@ TEST_F(ClassifyProcessTest, ASessionsMemoryIsWithinItsBound) {
         client_->Classify(Texts(std::vector<std::string>(texts, LongText()))));
     ProgramShape shape =
         ClassificationShape{std::vector<size_t>(texts, 128), false};
-    const uint64_t bound = SessionMemory(folder->plan.plan, shape);
+    const uint64_t bound = SessionMemory(
+        folder->plan.plan, shape,
+        static_cast<uint64_t>(deployment_->gateway().limits.material_buffer));
     EXPECT_LT(MemoryOf("party0", "VmHWM"), before[0] + bound) << texts;
     EXPECT_LT(MemoryOf("party1", "VmHWM"), before[1] + bound) << texts;
   }

@@ -43,12 +43,13 @@ uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
 }
 
 uint64_t SessionMemory(const EncoderPlan& plan,
-                       const ClassificationShape& shape) {
+                       const ClassificationShape& shape,
+                       uint64_t material_buffer) {
   // Words for an entry of a one-hot row, an element of the MLP, an element of a
-  // hidden row in all its projections, and a score; material that waits for
-  // them included. Measured in processes that serve texts of 128 and 256
-  // tokens, and rounded up; tests/classify_process_test.cc holds them.
-  constexpr uint64_t kOneHot = 5, kMlp = 24, kHidden = 80, kScore = 24;
+  // hidden row in all its projections, and a score. Measured in processes that
+  // serve texts of 128 and 256 tokens with two and six layers, and rounded up;
+  // tests/classify_process_test.cc holds them.
+  constexpr uint64_t kOneHot = 5, kMlp = 24, kHidden = 80, kScore = 28;
   constexpr uint64_t kSession = uint64_t{4} << 20;  // bytes, of any session
   const ModelConfig& c = plan.config;
   const uint64_t row = kOneHot * c.vocab_size + kMlp * c.intermediate_size +
@@ -57,15 +58,16 @@ uint64_t SessionMemory(const EncoderPlan& plan,
   for (uint64_t length : shape.lengths) {
     words += kScore * c.num_heads * length * length;
   }
-  return kSession + words * sizeof(uint64_t);
+  return kSession + material_buffer + words * sizeof(uint64_t);
 }
 
-uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape) {
+uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape,
+                       uint64_t material_buffer) {
   if (const auto* decoder = std::get_if<DecoderPlan>(&plan)) {
     return SessionMemory(*decoder, std::get<GenerationShape>(shape));
   }
   return SessionMemory(std::get<EncoderPlan>(plan),
-                       std::get<ClassificationShape>(shape));
+                       std::get<ClassificationShape>(shape), material_buffer);
 }
 
 // A session from its admission to its end.
@@ -138,7 +140,8 @@ absl::StatusOr<SessionProgram> PartyService::Check(
   RETURN_IF_ERROR(CheckDigest(model_.digest, session.plan()));
   ASSIGN_OR_RETURN(SessionProgram program,
                    FromProto(session.shape(), options_.limits, model_.plan));
-  const uint64_t memory = SessionMemory(model_.plan, program.shape);
+  const uint64_t memory = SessionMemory(model_.plan, program.shape,
+                                        options_.transport.material_capacity);
   if (memory > options_.memory) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the session takes ", memory, " bytes; the limit of all ",
@@ -172,7 +175,8 @@ void PartyService::Admit(const std::string& gateway, const TraceContext& trace,
     session->Finish(refused);
     return;
   }
-  const uint64_t memory = SessionMemory(model_.plan, program->shape);
+  const uint64_t memory = SessionMemory(model_.plan, program->shape,
+                                        options_.transport.material_capacity);
   waiting_[gateway].push_back(
       {std::move(session), trace, *std::move(program), memory, absl::Now()});
   ++waiting_count_;

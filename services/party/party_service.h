@@ -45,11 +45,14 @@ struct PartyOptions {
 // Bytes that a session takes at a party at most: keys and values of all its
 // positions, and room for a pass.
 uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape);
-// The same of texts to classify: a pass over all of them, and their scores.
+// The same of texts to classify: a pass over all of them, their scores, and the
+// material that waits meanwhile, `material_buffer` bytes at most.
 uint64_t SessionMemory(const EncoderPlan& plan,
-                       const ClassificationShape& shape);
+                       const ClassificationShape& shape,
+                       uint64_t material_buffer);
 // `shape` must be of the plan's kind.
-uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape);
+uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape,
+                       uint64_t material_buffer);
 
 // Thread-safe. Sessions are isolated: each has a thread, a link to the peer, a
 // material stream and an evaluator of its own. Those that wait are taken
