@@ -1,6 +1,8 @@
 // All roles' services in one process, under seeds that the test knows: what a
 // user gets over gRPC is what the plain evaluator computes, bit for bit, at the
 // declared cost.
+#include <grpcpp/create_channel.h>
+
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -21,7 +23,9 @@
 #include "services/dealer/dealer_service.h"
 #include "services/gateway/client.h"
 #include "services/party/party_service.h"
+#include "services/runtime/served_model.h"
 #include "services/security/authorizer.h"
+#include "services/transport/status.h"
 #include "services/transport/testing.h"
 
 namespace tacit {
@@ -154,6 +158,27 @@ class Roles {
   }
 
   GatewayClient& client() { return *client_; }
+  // What a gateway of another make would use.
+  absl::StatusOr<SessionId> OpenSession(const v1::SessionShape& shape) const {
+    const TransportOptions options = OptionsOf(ServiceRole::kGateway);
+    v1::DealerService::Stub stub(grpc::CreateCustomChannel(
+        dealer_server_->address(), credentials_.client,
+        MakeChannelArguments(options, options.max_message_bytes)));
+    grpc::ClientContext context;
+    v1::OpenSessionRequest request;
+    request.set_plan_digest(digest_.data(), digest_.size());
+    *request.mutable_shape() = shape;
+    v1::OpenSessionResponse response;
+    RETURN_IF_ERROR(
+        FromGrpcStatus(stub.OpenSession(&context, request, &response)));
+    return ParseSessionId(response.session_id());
+  }
+  std::unique_ptr<InferCall> Start(int party, const SessionId& id,
+                                   const v1::SessionShape& shape) const {
+    return InferDialer(party_[party].server->address(), credentials_.client,
+                       OptionsOf(ServiceRole::kGateway))
+        .Start(id, digest_, shape);
+  }
   const RecordingSource& seeds() const { return seeds_; }
   const Metrics& dealer_metrics() const { return dealer_metrics_; }
   const Metrics& party_metrics(int b) const { return party_[b].metrics; }
@@ -328,6 +353,43 @@ TEST(ServicesKindTest, TheOtherKindOfRequestIsRefusedBeforeASessionIsOpened) {
   Roles others(*std::move(decoder));
   EXPECT_THAT(others.client().Classify({{{1, 2}}, {}}, {}).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, "Complete"));
+}
+
+// The dealer was told of three tokens, the parties are told of other texts.
+TEST(ServicesKindTest, PartiesWithAnotherShapeThanTheDealersEndTheSession) {
+  auto model = MakeModel(Architecture::kBertClassifier);
+  ASSERT_OK(model);
+  const EncoderPlan plan = std::get<EncoderPlan>(model->plan);
+  Roles roles(*std::move(model));
+  const auto shape = [](std::vector<size_t> lengths, bool segments) {
+    return ToProto({ClassificationShape{std::move(lengths), segments}, {}});
+  };
+  for (const auto& [told, tokens] : {std::pair{shape({2}, false), 2},
+                                     {shape({5}, false), 5},
+                                     {shape({1, 2}, false), 3},
+                                     {shape({3}, true), 3}}) {
+    const auto id = roles.OpenSession(shape({3}, false));
+    ASSERT_OK(id);
+    std::unique_ptr<InferCall> calls[2];
+    for (int b = 0; b < 2; ++b) {
+      calls[b] = roles.Start(b, *id, told);
+      EXPECT_OK(calls[b]->SendInput(Words::Zeroed(tokens), TokenWidth(37)));
+      if (told.classification().segments()) {
+        EXPECT_OK(calls[b]->SendInput(Words::Zeroed(tokens), TokenWidth(2)));
+      }
+    }
+    for (int b = 0; b < 2; ++b) {
+      const absl::Status status =
+          calls[b]
+              ->ReceiveShare(3 * told.prompt_tokens_size(), plan.logit_ring,
+                             absl::Seconds(20))
+              .status();
+      EXPECT_TRUE(absl::IsDataLoss(status) || absl::IsUnavailable(status));
+      EXPECT_THAT(std::string(status.message()),
+                  testing::HasSubstr("material record of"));
+    }
+  }
+  EXPECT_OK(roles.client().Classify({{{1, 2, 3}}, {}}, {}));
 }
 
 }  // namespace
