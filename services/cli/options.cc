@@ -5,6 +5,15 @@
 #include "absl/strings/str_cat.h"
 
 namespace tacit {
+namespace {
+
+std::vector<std::string> AllTexts(const RequestOptions& request) {
+  std::vector<std::string> texts = request.text.prompts;
+  texts.insert(texts.end(), request.more.begin(), request.more.end());
+  return texts;
+}
+
+}  // namespace
 
 void AddRounding(CLI::App& app, Rounding& rounding) {
   app.add_option("--rounding", rounding)
@@ -26,6 +35,7 @@ void AddPlanFile(CLI::App& app, std::string& plan) {
   app.add_option("--plan", plan,
                  "File that `tacit plan --save` wrote; default: calibrate now");
 }
+
 // CLI11 takes "[a, b]" for a list where an option allows extra arguments, and
 // what follows "--pair TEXT" for more of them. A single text, and what has a
 // flag, is taken as it is; of further texts by place, such brackets go.
@@ -73,16 +83,6 @@ void AddRequestOptions(CLI::App& app, RequestOptions& options) {
           ->allow_extra_args(false)};
   for (CLI::Option* option : generation) option->group("Generation");
 }
-
-namespace {
-
-std::vector<std::string> AllTexts(const RequestOptions& request) {
-  std::vector<std::string> texts = request.text.prompts;
-  texts.insert(texts.end(), request.more.begin(), request.more.end());
-  return texts;
-}
-
-}  // namespace
 
 absl::StatusOr<TextRequest> ForDecoder(const RequestOptions& request) {
   TextRequest out = request.text;

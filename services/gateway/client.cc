@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/buffer.h"
 #include "common/base/status_macros.h"
 #include "common/gates/session.h"
 #include "services/runtime/served_model.h"
@@ -103,7 +104,9 @@ absl::StatusOr<std::unique_ptr<Prg>> MasksOf(
   }
   std::copy(opened.gateway_seed().begin(), opened.gateway_seed().end(),
             bytes.begin());
-  return GatewayStream(Seed(bytes));
+  const Seed seed(bytes);
+  SecureWipe(bytes.data(), bytes.size());
+  return GatewayStream(seed);
 }
 
 }  // namespace

@@ -92,14 +92,14 @@ absl::StatusOr<GenerationShape> ReadGeneration(const v1::SessionShape& from) {
 // something else.
 absl::StatusOr<ClassificationShape> ReadClassification(
     const v1::SessionShape& from) {
-  constexpr char kAnswers[] = "is for generation, not for classification";
-  if (from.max_tokens() != 0) return Bad("max_tokens", kAnswers);
+  constexpr char kForGeneration[] = "is for generation, not for classification";
+  if (from.max_tokens() != 0) return Bad("max_tokens", kForGeneration);
   if (from.sampling_mode() != v1::SAMPLING_MODE_UNSPECIFIED) {
-    return Bad("sampling_mode", kAnswers);
+    return Bad("sampling_mode", kForGeneration);
   }
-  if (from.has_secure_sampling()) return Bad("secure_sampling", kAnswers);
+  if (from.has_secure_sampling()) return Bad("secure_sampling", kForGeneration);
   if (from.embedding_mode() != v1::EMBEDDING_MODE_UNSPECIFIED) {
-    return Bad("embedding_mode", kAnswers);
+    return Bad("embedding_mode", kForGeneration);
   }
   ClassificationShape to;
   to.lengths.assign(from.prompt_tokens().begin(), from.prompt_tokens().end());
