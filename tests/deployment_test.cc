@@ -20,15 +20,6 @@
 namespace tacit {
 namespace {
 
-constexpr char kPrompt[] = "Once upon a time";
-
-TextRequest Request(size_t tokens) {
-  TextRequest request;
-  request.prompts = {kPrompt};
-  request.max_tokens = tokens;
-  return request;
-}
-
 class DeploymentTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -41,10 +32,7 @@ class DeploymentTest : public testing::Test {
   }
 
   absl::StatusOr<std::string> Text(size_t tokens) {
-    absl::StatusOr<TextResult> result =
-        client_->Infer(Request(tokens), {}, absl::Now() + absl::Minutes(1));
-    if (!result.ok()) return result.status();
-    return result->sequences[0].text;
+    return TextOf(*client_, tokens);
   }
 
   // Kills a role once `tokens` tokens have come; the request's status, and how
@@ -58,7 +46,7 @@ class DeploymentTest : public testing::Test {
       killed = absl::Now();
     }
     const absl::StatusOr<TextResult> result = client_->Infer(
-        Request(100),
+        DemoRequest(100),
         [&](size_t, const std::string&) {
           if (++seen == tokens) {
             kill(deployment_->pid(role), SIGKILL);
@@ -78,7 +66,7 @@ class DeploymentTest : public testing::Test {
 TEST_F(DeploymentTest, ServesTheTextThatOneProcessGives) {
   RunOptions here;
   here.model = TACIT_MODELS "/demo";
-  here.request = Request(20);
+  here.request = DemoRequest(20);
   const auto want = RunModel(here, {});
   ASSERT_OK(want);
   EXPECT_OK(client_->CheckPlans(absl::Seconds(10)));
@@ -105,7 +93,7 @@ TEST_F(DeploymentTest, ManySessionsAtOnceGiveTheirOwnTexts) {
 }
 
 TEST_F(DeploymentTest, AStoppedRequestLeavesTheNextOneAlone) {
-  TextRequest request = Request(100);
+  TextRequest request = DemoRequest(100);
   request.stop = {" "};
   const auto stopped = client_->Infer(request, {});
   ASSERT_OK(stopped);
@@ -114,7 +102,7 @@ TEST_F(DeploymentTest, AStoppedRequestLeavesTheNextOneAlone) {
 }
 
 TEST_F(DeploymentTest, ABatchAndSecureSamplingWorkAcrossProcesses) {
-  TextRequest request = Request(4);
+  TextRequest request = DemoRequest(4);
   request.prompts = {kPrompt, "Lily wanted a", "One"};
   request.sampling_side = SamplingSide::kSecure;
   request.sampling.temperature = 0.8;
@@ -153,7 +141,7 @@ TEST_F(DeploymentTest, AGatewayOfAnotherModelIsRefused) {
   ASSERT_OK(client);
   EXPECT_THAT((*client)->CheckPlans(absl::Seconds(10)),
               StatusIs(absl::StatusCode::kFailedPrecondition, "provision"));
-  EXPECT_THAT((*client)->Infer(Request(4), {}).status(),
+  EXPECT_THAT((*client)->Infer(DemoRequest(4), {}).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, "provision"));
 }
 
@@ -162,7 +150,7 @@ TEST_F(DeploymentTest, BadRequestsAreRefusedBeforeASessionIsOpened) {
               StatusIs(absl::StatusCode::kInvalidArgument, "max-tokens"));
   EXPECT_THAT(Text(1000).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, "context of 256"));
-  TextRequest request = Request(4);
+  TextRequest request = DemoRequest(4);
   request.prompts = {""};
   EXPECT_THAT(client_->Infer(request, {}).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, "empty"));

@@ -22,8 +22,6 @@
 namespace tacit {
 namespace {
 
-constexpr char kPrompt[] = "Once upon a time";
-
 struct Answer {
   absl::Status status;
   std::string text;
@@ -100,10 +98,7 @@ class GatewayTest : public testing::Test {
 TEST_F(GatewayTest, StreamsTheTextThatTheLibraryGives) {
   const auto client = TextClient::Create(deployment_->gateway());
   ASSERT_OK(client);
-  TextRequest request;
-  request.prompts = {kPrompt};
-  request.max_tokens = 12;
-  const auto want = (*client)->Infer(request, {});
+  const auto want = (*client)->Infer(DemoRequest(12), {});
   ASSERT_OK(want);
   const Answer got = Complete(Request(12));
   ASSERT_OK(got.status);

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "services/cli/up.h"
+#include "tests/requests.h"
 
 namespace tacit {
 

@@ -68,10 +68,12 @@ absl::Status WriteFile(const fs::path& path, const std::string& text) {
 
 // The part of a role's configuration that all have.
 std::string CommonYaml(const fs::path& folder, const std::string& role,
-                       const std::string& model) {
+                       bool insecure) {
+  const std::string model =
+      absl::StrCat("model: ", (folder / role).string(), "\n");
+  if (insecure) return absl::StrCat(model, "tls:\n  insecure: true\n");
   const fs::path certs = folder / "certs" / role;
-  return absl::StrCat("model: ", (folder / model).string(),
-                      "\ntls:\n  ca: ", (certs / "ca.pem").string(),
+  return absl::StrCat(model, "tls:\n  ca: ", (certs / "ca.pem").string(),
                       "\n  cert: ", (certs / "cert.pem").string(),
                       "\n  key: ", (certs / "key.pem").string(), "\n");
 }
@@ -82,10 +84,11 @@ std::string CommandOf(const std::string& role) {
 }
 
 std::string RoleYaml(const fs::path& folder, const std::string& role,
-                     const std::string& address, int threads) {
-  return absl::StrCat("listen: ", address, "\n", CommonYaml(folder, role, role),
+                     const std::string& address, const UpOptions& options) {
+  return absl::StrCat("listen: ", address, "\n",
+                      CommonYaml(folder, role, options.insecure),
                       "state_dir: ", (folder / "state" / role).string(),
-                      "\nthreads: ", threads, "\n");
+                      "\nthreads: ", options.threads, "\n");
 }
 
 // Whether a role answers its first question, soon.
@@ -108,15 +111,14 @@ bool Answers(ServiceRole role, const std::shared_ptr<grpc::Channel>& channel) {
 
 absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
     const UpOptions& options) {
-  std::unique_ptr<Deployment> deployment(new Deployment);
+  std::unique_ptr<Deployment> deployment(new Deployment(options));
   auto enter = [&](const std::string& phase) {
     if (options.on_phase) options.on_phase(phase);
   };
-  deployment->program_ =
-      options.program.empty() ? "/proc/self/exe" : options.program;
+  if (options.program.empty()) deployment->options_.program = "/proc/self/exe";
   enter("splitting the model for the roles");
-  RETURN_IF_ERROR(deployment->Prepare(options));
-  RETURN_IF_ERROR(deployment->WriteConfigs(options));
+  RETURN_IF_ERROR(deployment->Prepare());
+  RETURN_IF_ERROR(deployment->WriteConfigs());
   enter("starting the roles");
   for (Role& role : deployment->roles_) {
     RETURN_IF_ERROR(deployment->Spawn(role));
@@ -125,7 +127,8 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
   return deployment;
 }
 
-absl::Status Deployment::Prepare(const UpOptions& options) {
+absl::Status Deployment::Prepare() {
+  const UpOptions& options = options_;
   folder_ = options.folder;
   if (folder_.empty()) {
     temporary_ = true;
@@ -159,16 +162,22 @@ absl::Status Deployment::Prepare(const UpOptions& options) {
   if (!fs::exists(folder / "certs" / "ca.pem", error)) {
     CertsOptions certs;
     certs.out = (folder / "certs").string();
+    for (const auto& [role, host] : options.hosts) certs.hosts.push_back(host);
     RETURN_IF_ERROR(MakeDevelopmentCerts(certs).status());
   }
   return absl::OkStatus();
 }
 
-absl::Status Deployment::WriteConfigs(const UpOptions& options) {
+absl::Status Deployment::WriteConfigs() {
+  const UpOptions& options = options_;
   const fs::path folder(folder_);
   for (const char* name : {"dealer", "party0", "party1"}) {
     ASSIGN_OR_RETURN(const int port, FreePort());
-    roles_.push_back({name, absl::StrCat("127.0.0.1:", port)});
+    const auto host = options.hosts.find(name);
+    roles_.push_back(
+        {name,
+         absl::StrCat(host == options.hosts.end() ? "127.0.0.1" : host->second,
+                      ":", port)});
     std::error_code error;
     fs::create_directories(folder / "state" / name, error);
   }
@@ -178,8 +187,7 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
     listen = absl::StrCat("listen: 127.0.0.1:", port, "\n");
   }
   for (const Role& role : roles_) {
-    std::string yaml =
-        RoleYaml(folder, role.name, role.address, options.threads);
+    std::string yaml = RoleYaml(folder, role.name, role.address, options);
     if (role.name == "dealer") {
       absl::StrAppend(&yaml, "limits: {prefetch_sessions: ", options.prefetch,
                       "}\n");
@@ -193,10 +201,11 @@ absl::Status Deployment::WriteConfigs(const UpOptions& options) {
   }
   const fs::path file = folder / "gateway.yaml";
   RETURN_IF_ERROR(WriteFile(
-      file, absl::StrCat(listen, CommonYaml(folder, "gateway", "gateway"),
-                         "dealer:\n  address: ", roles_[0].address,
-                         "\nparty0:\n  address: ", roles_[1].address,
-                         "\nparty1:\n  address: ", roles_[2].address, "\n")));
+      file,
+      absl::StrCat(listen, CommonYaml(folder, "gateway", options.insecure),
+                   "dealer:\n  address: ", roles_[0].address,
+                   "\nparty0:\n  address: ", roles_[1].address,
+                   "\nparty1:\n  address: ", roles_[2].address, "\n")));
   ConfigFlags flags;
   flags.file = file.string();
   ASSIGN_OR_RETURN(const LoadedConfig<GatewayConfig> loaded,
@@ -210,8 +219,9 @@ absl::Status Deployment::Spawn(Role& role) {
   const fs::path folder(folder_);
   const std::string config = (folder / (role.name + ".yaml")).string();
   const std::string log = (folder / (role.name + ".log")).string();
-  std::vector<std::string> words = {"tacit", CommandOf(role.name), "--config",
-                                    config};
+  std::vector<std::string> words = {options_.program, CommandOf(role.name),
+                                    "--config", config};
+  if (options_.adjust) options_.adjust(role.name, words);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -232,7 +242,7 @@ absl::Status Deployment::Spawn(Role& role) {
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes,
                            POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-  const int error = posix_spawn(&role.pid, program_.c_str(), &files,
+  const int error = posix_spawn(&role.pid, words[0].c_str(), &files,
                                 &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
@@ -244,9 +254,13 @@ absl::Status Deployment::Spawn(Role& role) {
   return absl::OkStatus();
 }
 
+std::string Deployment::Log(const std::string& role) const {
+  std::ifstream in(fs::path(folder_) / (role + ".log"));
+  return std::string((std::istreambuf_iterator<char>(in)), {});
+}
+
 std::string Deployment::LogTail(const Role& role) const {
-  std::ifstream in(fs::path(folder_) / (role.name + ".log"));
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const std::string text = Log(role.name);
   constexpr size_t kTail = 600;
   return text.substr(text.size() - std::min(text.size(), kTail));
 }
@@ -275,6 +289,13 @@ pid_t Deployment::pid(const std::string& role) const {
     if (one.name == role) return one.pid;
   }
   return -1;
+}
+
+std::string Deployment::address(const std::string& role) const {
+  for (const Role& one : roles_) {
+    if (one.name == role) return one.address;
+  }
+  return "";
 }
 
 absl::Status Deployment::Restart(const std::string& name) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,15 @@ struct UpOptions {
   bool gateway = false;  // as a process, too
   std::string program;   // of the roles; empty: this one
   std::function<void(const std::string& phase)> on_phase;
+
+  // For tests with networks and clocks of their own.
+  bool insecure = false;  // no TLS
+  // Where roles listen, if not at 127.0.0.1.
+  std::map<std::string, std::string> hosts;
+  // May change the words of a role's command, the first of which is the path of
+  // the program, before it is started.
+  std::function<void(const std::string& role, std::vector<std::string>& words)>
+      adjust;
 };
 
 // Provisions (unless the folder has been), makes certificates, starts the
@@ -54,6 +64,10 @@ class Deployment {
   // The process of "dealer", "party0", "party1" or "gateway"; -1 if there is
   // none.
   pid_t pid(const std::string& role) const;
+  // Where it listens; empty if there is no such role.
+  std::string address(const std::string& role) const;
+  // What it has written to its log.
+  std::string Log(const std::string& role) const;
   // Starts a role again, at the same address, and waits until all are healthy.
   // Its process is killed if it has not ended.
   absl::Status Restart(const std::string& role);
@@ -64,17 +78,17 @@ class Deployment {
     std::string address;
     pid_t pid = -1;
   };
-  Deployment() = default;
+  explicit Deployment(const UpOptions& options) : options_(options) {}
 
-  absl::Status Prepare(const UpOptions& options);
-  absl::Status WriteConfigs(const UpOptions& options);
+  absl::Status Prepare();
+  absl::Status WriteConfigs();
   absl::Status Spawn(Role& role);
   Role* Find(const std::string& role);
   absl::Status AwaitHealth(absl::Time deadline);
   std::string LogTail(const Role& role) const;
 
+  UpOptions options_;
   std::string folder_;
-  std::string program_;
   bool temporary_ = false;
   std::vector<Role> roles_;
   GatewayConfig gateway_;

@@ -23,10 +23,6 @@ namespace {
 
 constexpr absl::Duration kCloseTimeout = absl::Seconds(1);
 
-absl::Status In(absl::string_view role, const absl::Status& status) {
-  if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(role, ": ", status.message()));
 }
 
 // Whether a fresh session may do better.
@@ -143,10 +139,10 @@ absl::Status GatewayClient::CheckPlans(absl::Duration timeout) {
     v1::GetPlanResponse response;
     const absl::Status status =
         FromGrpcStatus(stub.GetPlan(&context, {}, &response));
-    RETURN_IF_ERROR(In(name, status));
+    RETURN_IF_ERROR(StatusOf(name, status));
     ASSIGN_OR_RETURN(const PlanDigest theirs,
                      ParseDigest(response.plan().digest()));
-    RETURN_IF_ERROR(In(name, CheckDigest(theirs, digest_)));
+    RETURN_IF_ERROR(StatusOf(name, CheckDigest(theirs, digest_)));
   }
   return absl::OkStatus();
 }
@@ -162,8 +158,8 @@ absl::StatusOr<v1::OpenSessionResponse> GatewayClient::OpenSession(
   context.set_deadline(absl::ToChronoTime(
       std::min(deadline, absl::Now() + options_.step_timeout)));
   v1::OpenSessionResponse response;
-  RETURN_IF_ERROR(In("the dealer", FromGrpcStatus(stub->OpenSession(
-                                       &context, request, &response))));
+  RETURN_IF_ERROR(StatusOf("the dealer", FromGrpcStatus(stub->OpenSession(
+                                             &context, request, &response))));
   return response;
 }
 
@@ -205,8 +201,8 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
   };
   auto serve = [&](int b) {
     const absl::Status status =
-        In(absl::StrCat("party ", b),
-           Serve(b, user, *calls[b], options_.step_timeout));
+        StatusOf(absl::StrCat("party ", b),
+                 Serve(b, user, *calls[b], options_.step_timeout));
     if (!status.ok()) fail(status);
   };
   {

@@ -15,6 +15,7 @@
 #include "common/base/buffer.h"
 #include "common/base/status_macros.h"
 #include "services/transport/byte_buffer.h"
+#include "services/transport/status.h"
 #include "tacit/v1/dealer.pb.h"
 
 namespace tacit {
@@ -362,7 +363,7 @@ void Inbox::OnEnd(int, const absl::Status& end) {
   {
     std::lock_guard<std::mutex> lock(mutex);
     ended = true;
-    if (status.ok()) status = end;
+    if (status.ok()) status = StatusOf("the dealer", end);
     over = stream;
     changed.notify_all();
   }

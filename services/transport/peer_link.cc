@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "services/transport/status.h"
 
 namespace tacit {
 
@@ -271,7 +272,7 @@ void PeerLink::OnEnd(int stripe, const absl::Status& status) {
     if (end.ok()) {
       end = status.ok() || absl::IsCancelled(status)
                 ? absl::UnavailableError("the peer has left")
-                : status;
+                : StatusOf("the other party", status);
     }
     Changed();
   }

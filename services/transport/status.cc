@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace tacit {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
@@ -21,6 +23,12 @@ absl::Status StatusFromPeer(int code, absl::string_view message) {
   return absl::Status(
       known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
       message.substr(0, kMaxStatusMessageBytes));
+}
+
+absl::Status StatusOf(absl::string_view role, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(role, ": ", status.message()));
 }
 
 }  // namespace tacit

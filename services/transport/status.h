@@ -21,6 +21,10 @@ absl::Status FromGrpcStatus(const grpc::Status& status);
 // never OK.
 absl::Status StatusFromPeer(int code, absl::string_view message);
 
+// With `role`, whom it came from, in front of the message: a request's status
+// may have come a long way.
+absl::Status StatusOf(absl::string_view role, const absl::Status& status);
+
 }  // namespace tacit
 
 #endif  // TACIT_SERVICES_TRANSPORT_STATUS_H_
