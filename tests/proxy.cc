@@ -54,10 +54,9 @@ uint32_t BigEndian(absl::string_view bytes) {
 
 // From one side of a connection to the other.
 struct Proxy::Pipe {
-  explicit Pipe(Direction direction)
-      : direction(direction), cutter(direction) {}
+  explicit Pipe(Toward toward) : toward(toward), cutter(toward) {}
 
-  const Direction direction;
+  const Toward toward;
   int to = -1;
   std::string out;
   bool ended = false;  // what `out` holds is the last
@@ -70,7 +69,7 @@ struct Proxy::Pipe {
 struct Proxy::Connection {
   int id = 0;
   int fd[2] = {-1, -1};  // client's, server's
-  Pipe pipe[2] = {Pipe(Direction::kToServer), Pipe(Direction::kToClient)};
+  Pipe pipe[2] = {Pipe(Toward::kServer), Pipe(Toward::kClient)};
   bool reset = false;
 
   ~Connection() {
@@ -114,9 +113,9 @@ void Proxy::SetTarget(const std::string& address) {
   (void)absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &target_port_);
 }
 
-void Proxy::Inject(Direction direction, Fault fault, size_t min_bytes) {
+void Proxy::Inject(Toward toward, Fault fault, size_t min_bytes) {
   std::lock_guard<std::mutex> lock(mutex_);
-  fault_direction_ = direction;
+  fault_toward_ = toward;
   fault_ = fault;
   fault_bytes_ = min_bytes;
 }
@@ -228,7 +227,7 @@ bool Proxy::Read(Connection& connection, int side) {
     return Write(pipe);
   }
   bytes.resize(static_cast<size_t>(n));
-  if (options_.tap) options_.tap(connection.id, pipe.direction, bytes);
+  if (options_.tap) options_.tap(connection.id, pipe.toward, bytes);
   if (!options_.frames) return Pass(connection, side, std::move(bytes));
   pipe.cutter.Add(bytes);
   while (true) {
@@ -244,7 +243,7 @@ bool Proxy::Pass(Connection& connection, int side, std::string piece) {
   const bool counts = !options_.frames || IsData(piece);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (fault_direction_ == pipe.direction && counts &&
+    if (fault_toward_ == pipe.toward && counts &&
         piece.size() >= fault_bytes_ &&
         (fault_ != Fault::kReplay || !pipe.earlier.empty())) {
       fault = std::exchange(fault_, Fault::kNone);

@@ -26,7 +26,7 @@ enum class Fault {
   kReplay,    // one from before comes once more, then it
 };
 
-enum class Direction { kToServer = 0, kToClient = 1 };
+enum class Toward { kServer = 0, kClient = 1 };
 
 // Listens at a free port of loopback and connects whoever comes with `target`.
 // Thread-safe; has a thread of its own.
@@ -35,7 +35,7 @@ class Proxy {
   struct Options {
     bool frames = false;  // pieces are frames of HTTP/2 without TLS
     // Sees all bytes that arrive, from the proxy's thread.
-    std::function<void(int connection, Direction, absl::string_view)> tap;
+    std::function<void(int connection, Toward, absl::string_view)> tap;
   };
   explicit Proxy(Options options);
   ~Proxy();
@@ -44,7 +44,7 @@ class Proxy {
   // Where connections from now on lead: "127.0.0.1:port".
   void SetTarget(const std::string& address);
   // Pieces of less than `min_bytes` are spared.
-  void Inject(Direction direction, Fault fault, size_t min_bytes = 1);
+  void Inject(Toward toward, Fault fault, size_t min_bytes = 1);
   // Nothing goes either way while set; connections stay.
   void SetStalled(bool stalled);
   // Resets all connections.
@@ -75,7 +75,7 @@ class Proxy {
   // Below: guarded by mutex_.
   int target_port_ = 0;
   Fault fault_ = Fault::kNone;
-  Direction fault_direction_ = Direction::kToServer;
+  Toward fault_toward_ = Toward::kServer;
   size_t fault_bytes_ = 1;
   bool stalled_ = false;
   bool reset_ = false;
@@ -86,8 +86,8 @@ class Proxy {
 // Cuts a direction of a connection of HTTP/2 without TLS into frames.
 class FrameCutter {
  public:
-  explicit FrameCutter(Direction direction)
-      : preface_(direction == Direction::kToServer ? 24 : 0) {}
+  explicit FrameCutter(Toward toward)
+      : preface_(toward == Toward::kServer ? 24 : 0) {}
   void Add(absl::string_view bytes) { rest_ += std::string(bytes); }
   // The next whole frame, or the client's preface; empty if there is none yet.
   std::string Next();
@@ -107,8 +107,8 @@ class MessageReader {
  public:
   using MessageFn =
       std::function<void(uint32_t stream, absl::string_view message)>;
-  MessageReader(Direction direction, MessageFn on_message)
-      : cutter_(direction), on_message_(std::move(on_message)) {}
+  MessageReader(Toward toward, MessageFn on_message)
+      : cutter_(toward), on_message_(std::move(on_message)) {}
   void Add(absl::string_view bytes);
 
  private:
