@@ -101,6 +101,19 @@ TEST_F(DeploymentTest, AStoppedRequestLeavesTheNextOneAlone) {
   EXPECT_OK(Text(4));
 }
 
+TEST_F(DeploymentTest, ACallerMayCancelWhileItIsGivenAToken) {
+  Cancellation cancellation;
+  const auto result = client_->Infer(
+      DemoRequest(100),
+      [&](size_t, const std::string&) {
+        cancellation.Cancel();
+        return true;
+      },
+      absl::Now() + absl::Minutes(1), &cancellation);
+  EXPECT_THAT(result.status(), StatusIs(absl::StatusCode::kCancelled, ""));
+  EXPECT_OK(Text(4));
+}
+
 TEST_F(DeploymentTest, ABatchAndSecureSamplingWorkAcrossProcesses) {
   TextRequest request = DemoRequest(4);
   request.prompts = {kPrompt, "Lily wanted a", "One"};

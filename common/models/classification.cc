@@ -135,7 +135,8 @@ std::vector<std::vector<double>> ClassificationGateway::TakeLogits() {
   return std::move(logits_);
 }
 
-void ClassificationGateway::TakeOutput(const Words& sum, int width) {
+void ClassificationGateway::TakeOutput(std::unique_lock<std::mutex>& /*lock*/,
+                                       const Words& sum, int width) {
   const size_t labels = plan_.config.labels.size();
   for (size_t begin = 0; begin < sum.size(); begin += labels) {
     std::vector<double>& logits = logits_.emplace_back(labels);

@@ -68,7 +68,8 @@ class ClassificationGateway final : public UserSide {
                         std::unique_ptr<Prg> masks)
       : UserSide(std::move(masks)), plan_(plan), shape_(shape) {}
 
-  void TakeOutput(const Words& sum, int width) override;
+  void TakeOutput(std::unique_lock<std::mutex>& lock, const Words& sum,
+                  int width) override;
 
   const EncoderPlan& plan_;
   const ClassificationShape shape_;

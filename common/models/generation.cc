@@ -256,22 +256,26 @@ int64_t GenerationGateway::ChooseFrom(const Words& sum, int width,
   return samplers_[sequence].Next(logits, history_[sequence]);
 }
 
-void GenerationGateway::AddToken(size_t sequence, int64_t token) {
+void GenerationGateway::AddToken(std::unique_lock<std::mutex>& lock,
+                                 size_t sequence, int64_t token) {
   history_[sequence].push_back(token);
   // What follows an end is padding, which nobody is told of.
   if (ended_[sequence]) return;
   sequences_[sequence].tokens.push_back(token);
+  lock.unlock();
   const bool goes_on = on_token_(sequence, token);
+  lock.lock();
   const std::vector<int64_t>& stops = options_.stop_tokens;
   ended_[sequence] =
       !goes_on || std::find(stops.begin(), stops.end(), token) != stops.end();
 }
 
-void GenerationGateway::TakeOutput(const Words& sum, int width) {
+void GenerationGateway::TakeOutput(std::unique_lock<std::mutex>& lock,
+                                   const Words& sum, int width) {
   std::vector<std::vector<int64_t>> next;
   for (size_t s = 0; s < sequences_.size(); ++s) {
     const int64_t token = ended_[s] ? 0 : ChooseFrom(sum, width, s);
-    AddToken(s, token);
+    AddToken(lock, s, token);
     next.push_back({token});
   }
   if (step() + 1 == shape_.steps) return;

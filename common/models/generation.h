@@ -88,6 +88,7 @@ class GenerationGateway final : public UserSide {
   using EmbedFn = std::function<void(int64_t token, size_t position,
                                      std::span<int64_t> row)>;
   // Called for each new token, from a link's thread; false ends the sequence.
+  // It may take its time, and call End.
   using TokenFn = std::function<bool(size_t sequence, int64_t token)>;
 
   // `masks` is the gateway's stream of the session (GatewayStream). `plan` must
@@ -122,9 +123,11 @@ class GenerationGateway final : public UserSide {
   // All with mutex_ held.
   // Inputs of a step: each sequence's next tokens.
   void PushStep(const std::vector<std::vector<int64_t>>& tokens);
-  void TakeOutput(const Words& sum, int width) override;
+  void TakeOutput(std::unique_lock<std::mutex>& lock, const Words& sum,
+                  int width) override;
   int64_t ChooseFrom(const Words& sum, int width, size_t sequence);
-  void AddToken(size_t sequence, int64_t token);
+  void AddToken(std::unique_lock<std::mutex>& lock, size_t sequence,
+                int64_t token);
 
   const DecoderPlan& plan_;
   const GenerationShape shape_;

@@ -23,7 +23,7 @@ absl::StatusOr<Words> UserSide::Receive(int party, size_t n, int width) {
 }
 
 absl::Status UserSide::Send(int party, Words share, int width) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   const size_t expected = output().count;
   if (share.size() != expected || !shares_[party].empty() || step_ >= steps()) {
     return absl::InternalError(absl::StrCat(
@@ -41,7 +41,7 @@ absl::Status UserSide::Send(int party, Words share, int width) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_)
           .count();
   if (step_ == 0) seconds_first_ = seconds_last_;
-  TakeOutput(sum, width);
+  TakeOutput(lock, sum, width);
   ++step_;
   return absl::OkStatus();
 }

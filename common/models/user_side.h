@@ -62,8 +62,10 @@ class UserSide {
 
   // Gives the parties the next input: `values` plus masks that serve once.
   void PushInput(Words values, int width);
-  // Takes what the shares of a step's output add up to, modulo 2^width.
-  virtual void TakeOutput(const Words& sum, int width) = 0;
+  // Takes what the shares of a step's output add up to, modulo 2^width. It may
+  // give the mutex back for a while: until the next input both parties wait.
+  virtual void TakeOutput(std::unique_lock<std::mutex>& lock, const Words& sum,
+                          int width) = 0;
   // Ends the program before its last step.
   void Stop();
   // The step whose output is awaited, from 0.

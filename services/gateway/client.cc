@@ -23,8 +23,6 @@ namespace {
 
 constexpr absl::Duration kCloseTimeout = absl::Seconds(1);
 
-}
-
 // Whether a fresh session may do better.
 bool IsWorthARetry(const absl::Status& status) {
   switch (status.code()) {
