@@ -41,6 +41,8 @@ absl::StatusOr<std::unique_ptr<ProxiedDeployment>> ProxiedDeployment::Start(
       const auto& flags = made->options_.flags[who];
       words.insert(words.end(), flags.begin(), flags.end());
     }
+    const auto& adjust = made->options_.up.adjust;
+    if (adjust) adjust(role, words);
   };
   ASSIGN_OR_RETURN(made->deployment_, Deployment::Start(up));
   for (const auto& [link, proxy] : made->proxies_) {
