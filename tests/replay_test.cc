@@ -1,7 +1,5 @@
 // Sessions that come once more: after restarts of the dealer and of parties, by
 // parties, gateways and dealers that repeat themselves.
-#include <grpcpp/create_channel.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -14,14 +12,10 @@
 #include "common/base/status_matchers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "services/runtime/host.h"
-#include "services/runtime/session_shape.h"
-#include "services/transport/status.h"
-#include "tacit/v1/dealer.grpc.pb.h"
-#include "tacit/v1/inference.grpc.pb.h"
 #include "tests/proxied.h"
 #include "tests/recording.h"
 #include "tests/replay_dealer.h"
+#include "tests/role_calls.h"
 #include "tests/testing.h"
 
 namespace tacit {
@@ -40,116 +34,38 @@ class ReplayTest : public testing::Test {
     auto started = ProxiedDeployment::Start(options);
     ASSERT_OK(started);
     deployment_ = *std::move(started);
-  }
-
-  std::shared_ptr<grpc::Channel> ChannelAs(const std::string& caller,
-                                           ServiceRole role,
-                                           const std::string& server,
-                                           ServiceRole server_role) {
-    TlsConfig tls = deployment_->roles().gateway().tls;
-    const std::string certs = deployment_->roles().folder() + "/certs/";
-    tls.cert = certs + caller + "/cert.pem";
-    tls.key = certs + caller + "/key.pem";
-    auto credentials = MakeCredentials(tls, role, "", {}, nullptr);
-    EXPECT_OK(credentials);
-    credentials_.push_back(*credentials);
-    return grpc::CreateChannel(deployment_->roles().address(server),
-                               (*credentials)->Channel(server_role));
-  }
-
-  // A session that a gateway opens and does nothing with.
-  v1::OpenSessionResponse Open() {
-    const auto channel = ChannelAs("gateway", ServiceRole::kGateway, "dealer",
-                                   ServiceRole::kDealer);
-    v1::PlanService::Stub plans(channel);
-    grpc::ClientContext asked;
-    v1::GetPlanResponse plan;
-    EXPECT_OK(FromGrpcStatus(plans.GetPlan(&asked, {}, &plan)));
-    digest_ = plan.plan().digest();
-    SessionProgram program;
-    program.shape = MakeShape({{1, 2, 3}}, 2, SamplingSide::kClient,
-                              EmbeddingSide::kSecure, {});
-    shape_ = ToProto(program);
-    v1::OpenSessionRequest request;
-    request.set_plan_digest(digest_);
-    *request.mutable_shape() = shape_;
-    grpc::ClientContext context;
-    v1::OpenSessionResponse response;
-    EXPECT_OK(FromGrpcStatus(v1::DealerService::Stub(channel).OpenSession(
-        &context, request, &response)));
-    return response;
-  }
-
-  // How a party's stream of a session's material begins, or why not.
-  absl::Status Fetch(int party, const std::string& session, int claimed) {
-    const auto channel =
-        ChannelAs(absl::StrCat("party", party), PartyRole(party), "dealer",
-                  ServiceRole::kDealer);
-    v1::DealerService::Stub stub(channel);
-    v1::StreamMaterialRequest request;
-    request.set_session_id(session);
-    request.set_party(static_cast<uint32_t>(claimed));
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kLimit));
-    const auto reader = stub.StreamMaterial(&context, request);
-    v1::StreamMaterialResponse response;
-    const bool begun = reader->Read(&response);
-    if (begun) context.TryCancel();
-    const absl::Status status = FromGrpcStatus(reader->Finish());
-    return begun ? absl::OkStatus() : status;
-  }
-
-  // What a party says to a gateway that begins this session.
-  absl::Status Infer(int party, const std::string& session) {
-    const auto channel =
-        ChannelAs("gateway", ServiceRole::kGateway,
-                  absl::StrCat("party", party), PartyRole(party));
-    v1::InferenceService::Stub stub(channel);
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kLimit));
-    const auto stream = stub.Infer(&context);
-    v1::InferRequest request;
-    request.mutable_start()->set_session_id(session);
-    request.mutable_start()->set_plan_digest(digest_);
-    *request.mutable_start()->mutable_shape() = shape_;
-    stream->Write(request);
-    v1::InferResponse response;
-    while (stream->Read(&response)) {
-    }
-    return FromGrpcStatus(stream->Finish());
+    calls_ = std::make_unique<RoleCalls>(deployment_->roles());
   }
 
   std::unique_ptr<ProxiedDeployment> deployment_;
-  std::vector<std::shared_ptr<ServiceCredentials>> credentials_;
-  std::string digest_;
-  v1::SessionShape shape_;
+  std::unique_ptr<RoleCalls> calls_;
 };
 
 TEST_F(ReplayTest, APartyGetsItsOwnMaterialOnceAndNeverTheOthers) {
-  const std::string session = Open().session_id();
+  const std::string session = calls_->Open();
   for (int party : {0, 1}) {
-    EXPECT_THAT(Fetch(party, session, 1 - party),
+    EXPECT_THAT(calls_->Fetch(party, session, 1 - party),
                 StatusIs(absl::StatusCode::kPermissionDenied,
                          absl::StrCat("party ", party, " asks for party ",
                                       1 - party, "'s material")));
   }
-  EXPECT_OK(Fetch(0, session, 0));
-  EXPECT_FALSE(Fetch(0, session, 0).ok());
+  EXPECT_OK(calls_->Fetch(0, session, 0));
+  EXPECT_FALSE(calls_->Fetch(0, session, 0).ok());
   EXPECT_OK(deployment_->Text(2, kLimit));
 }
 
 TEST_F(ReplayTest, ADealersRestartForgetsItsSessions) {
-  const std::string session = Open().session_id();
+  const std::string session = calls_->Open();
   deployment_->Kill("dealer");
   ASSERT_OK(deployment_->roles().Restart("dealer"));
   for (int party : {0, 1}) {
-    EXPECT_THAT(Fetch(party, session, party),
+    EXPECT_THAT(calls_->Fetch(party, session, party),
                 StatusIs(absl::StatusCode::kNotFound, "restarted"));
   }
   // Both parties, as with a gateway that does not know.
   absl::Status other;
-  std::thread thread([&] { other = Infer(1, session); });
-  const absl::Status status = Infer(0, session);
+  std::thread thread([&] { other = calls_->Infer(1, session); });
+  const absl::Status status = calls_->Infer(0, session);
   thread.join();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kNotFound, "the dealer"));
   EXPECT_FALSE(other.ok());
@@ -158,12 +74,12 @@ TEST_F(ReplayTest, ADealersRestartForgetsItsSessions) {
 
 TEST_F(ReplayTest, ASessionThatHasEndedIsNotBegunAgain) {
   ASSERT_OK(deployment_->Text(2, kLimit));
-  const std::string session = Open().session_id();
-  EXPECT_OK(Fetch(0, session, 0));
-  EXPECT_OK(Fetch(1, session, 1));
+  const std::string session = calls_->Open();
+  EXPECT_OK(calls_->Fetch(0, session, 0));
+  EXPECT_OK(calls_->Fetch(1, session, 1));
   absl::Status other;
-  std::thread thread([&] { other = Infer(1, session); });
-  EXPECT_FALSE(Infer(0, session).ok());
+  std::thread thread([&] { other = calls_->Infer(1, session); });
+  EXPECT_FALSE(calls_->Infer(0, session).ok());
   thread.join();
   EXPECT_FALSE(other.ok());
   EXPECT_OK(deployment_->TextSoon(2, kLimit));

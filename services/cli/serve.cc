@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "services/gateway/text_client.h"
 #include "services/telemetry/shutdown.h"
@@ -71,7 +71,7 @@ absl::StatusOr<Temporary> StartFor(const RunOptions& options,
 }
 
 double SecondsSince(absl::Time start) {
-  return absl::ToDoubleSeconds(absl::Now() - start);
+  return absl::ToDoubleSeconds(SteadyNow() - start);
 }
 
 std::string Purpose(const TextClient& client) {
@@ -87,7 +87,7 @@ std::string Purpose(const TextClient& client) {
 
 absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
                                       const RunEvents& events) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const Temporary up, StartFor(options, events.on_phase));
   const double seconds = SecondsSince(start);
   ASSIGN_OR_RETURN(RunResult result,
@@ -100,7 +100,7 @@ absl::StatusOr<RunResult> RunDeployed(const RunOptions& options,
 absl::StatusOr<ClassifyRunResult> ClassifyDeployed(
     const RunOptions& options, const ClassifyRequest& request,
     const PhaseFn& on_phase) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const Temporary up, StartFor(options, on_phase));
   const double seconds = SecondsSince(start);
   ASSIGN_OR_RETURN(ClassifyRunResult result,
@@ -113,7 +113,7 @@ absl::StatusOr<ClassifyRunResult> ClassifyDeployed(
 absl::StatusOr<RunResult> InferOnce(const GatewayConfig& config,
                                     const TextRequest& request,
                                     const RunEvents& events) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
                    TextClient::Create(config));
   ASSIGN_OR_RETURN(RunResult result, Infer(*client, request, events));
@@ -124,7 +124,7 @@ absl::StatusOr<RunResult> InferOnce(const GatewayConfig& config,
 absl::StatusOr<ClassifyRunResult> ClassifyOnce(const GatewayConfig& config,
                                                const ClassifyRequest& request,
                                                const PhaseFn& on_phase) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const std::unique_ptr<TextClient> client,
                    TextClient::Create(config));
   ASSIGN_OR_RETURN(ClassifyRunResult result,

@@ -18,12 +18,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/models/config.h"
 #include "services/cli/model.h"
 #include "services/cli/provision.h"
 #include "services/runtime/host.h"
 #include "services/security/certs.h"
+#include "services/transport/deadline.h"
 #include "tacit/v1/gateway.grpc.pb.h"
 #include "tacit/v1/plan.grpc.pb.h"
 
@@ -95,8 +97,7 @@ std::string RoleYaml(const fs::path& folder, const std::string& role,
 bool Answers(ServiceRole role, const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   context.set_wait_for_ready(true);
-  context.set_deadline(
-      absl::ToChronoTime(absl::Now() + absl::Milliseconds(500)));
+  context.set_deadline(DeadlineIn(absl::Milliseconds(500)));
   if (role == ServiceRole::kGateway) {
     v1::GatewayService::Stub stub(channel);
     v1::GetModelResponse response;
@@ -123,7 +124,7 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
   for (Role& role : deployment->roles_) {
     RETURN_IF_ERROR(deployment->Spawn(role));
   }
-  RETURN_IF_ERROR(deployment->AwaitHealth(absl::Now() + kStartTimeout));
+  RETURN_IF_ERROR(deployment->AwaitHealth(SteadyNow() + kStartTimeout));
   return deployment;
 }
 
@@ -308,7 +309,7 @@ absl::Status Deployment::Restart(const std::string& name) {
     waitpid(role->pid, nullptr, 0);
   }
   RETURN_IF_ERROR(Spawn(*role));
-  return AwaitHealth(absl::Now() + kStartTimeout);
+  return AwaitHealth(SteadyNow() + kStartTimeout);
 }
 
 absl::Status Deployment::AwaitHealth(absl::Time deadline) {
@@ -324,7 +325,7 @@ absl::Status Deployment::AwaitHealth(absl::Time deadline) {
     while (true) {
       RETURN_IF_ERROR(Check());
       if (Answers(kRoles[i], channel)) break;
-      if (absl::Now() > deadline) {
+      if (SteadyNow() > deadline) {
         return absl::UnavailableError(absl::StrCat(
             "the ", roles_[i].name, " does not come up: ", LogTail(roles_[i])));
       }
@@ -337,11 +338,11 @@ Deployment::~Deployment() {
   for (const Role& role : roles_) {
     if (role.pid > 0) kill(role.pid, SIGTERM);
   }
-  const absl::Time deadline = absl::Now() + kStopTimeout;
+  const absl::Time deadline = SteadyNow() + kStopTimeout;
   for (Role& role : roles_) {
     int state = 0;
     while (role.pid > 0 && waitpid(role.pid, &state, WNOHANG) == 0) {
-      if (absl::Now() > deadline) kill(role.pid, SIGKILL);
+      if (SteadyNow() > deadline) kill(role.pid, SIGKILL);
       absl::SleepFor(absl::Milliseconds(10));
     }
   }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/gates/dealer.h"
 #include "services/telemetry/log.h"
@@ -58,8 +58,8 @@ struct DealerService::Session {
       half_taken = absl::InfiniteFuture();
       return;
     }
-    half_taken = std::min(half_taken, absl::Now());
-    if (absl::Now() - half_taken > patience) {
+    half_taken = std::min(half_taken, SteadyNow());
+    if (SteadyNow() - half_taken > patience) {
       Abort(absl::DeadlineExceededError(absl::StrCat(
           "only one party has fetched the session's material within ",
           absl::FormatDuration(patience))));
@@ -124,7 +124,7 @@ absl::Status DealerService::Open(const v1::OpenSessionRequest& request,
   }
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    session->handed_out = absl::Now();
+    session->handed_out = SteadyNow();
   }
   const auto& seed = session->seeds.gateway.bytes();
   response.set_session_id(session->id.data(), session->id.size());
@@ -209,7 +209,7 @@ void DealerService::Refill(const SessionProgram& program) {
 }
 
 void DealerService::Deal(const SessionRef& session) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   absl::Status status;
   uint64_t bytes[2] = {0, 0};
   {
@@ -238,7 +238,7 @@ void DealerService::Deal(const SessionRef& session) {
   LogEvent(LogLevel::kInfo, "session_dealt")
       .Session(session->id)
       .Count("material_bytes", bytes[0] + bytes[1])
-      .Elapsed("seconds", absl::Now() - start)
+      .Elapsed("seconds", SteadyNow() - start)
       .Error(status);
   session->dealt = true;
   std::lock_guard<std::mutex> lock(mutex_);
@@ -294,7 +294,7 @@ void DealerService::Watch() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stopped_ || !sessions_.empty()) {
     changed_.wait_for(lock, absl::ToChronoMilliseconds(kWatchInterval));
-    const absl::Time expired = absl::Now() - options_.idle_timeout;
+    const absl::Time expired = SteadyNow() - options_.idle_timeout;
     std::vector<SessionRef> ended;
     for (auto at = sessions_.begin(); at != sessions_.end();) {
       const SessionRef& session = at->second;
@@ -330,7 +330,7 @@ void DealerService::Drain(absl::Time deadline) {
   }
   ready_.clear();
   ready_order_.clear();
-  while (!sessions_.empty() && absl::Now() < deadline) {
+  while (!sessions_.empty() && SteadyNow() < deadline) {
     changed_.wait_for(lock, absl::ToChronoMilliseconds(kWatchInterval));
   }
 }

@@ -65,7 +65,7 @@ class DealerService final : public DealerServiceBase {
                                const grpc::ByteBuffer* request) override;
 
   // Opens no more sessions, and waits until those under way have ended or
-  // `deadline` has come.
+  // `deadline`, a time of SteadyNow, has come.
   void Drain(absl::Time deadline);
   // Ends all sessions with UNAVAILABLE and waits for their threads.
   void Stop();

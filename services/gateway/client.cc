@@ -12,9 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/gates/session.h"
 #include "services/runtime/served_model.h"
+#include "services/transport/deadline.h"
 #include "services/transport/raw_stream.h"
 #include "services/transport/status.h"
 
@@ -37,15 +39,15 @@ bool IsWorthARetry(const absl::Status& status) {
   }
 }
 
-// Calls `call` at `when`, on one of gRPC's threads, unless it is destroyed
+// Calls `call` after `delay`, on one of gRPC's threads, unless it is destroyed
 // before; destruction waits for a call under way.
 class Timer {
  public:
-  Timer(absl::Time when, std::function<void()> call)
+  Timer(absl::Duration delay, std::function<void()> call)
       : end_(std::make_shared<Cancellation>()) {
-    if (when == absl::InfiniteFuture()) return;
+    if (delay == absl::InfiniteDuration()) return;
     end_->OnCancel(std::move(call));
-    alarm_ = CallLater(when - absl::Now(), [end = end_] { end->Cancel(); });
+    alarm_ = CallLater(delay, [end = end_] { end->Cancel(); });
   }
   ~Timer() { end_->OnCancel(nullptr); }
 
@@ -133,7 +135,7 @@ absl::Status GatewayClient::CheckPlans(absl::Duration timeout) {
   for (const auto& [name, channel] : roles) {
     v1::PlanService::Stub stub(channel);
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context.set_deadline(DeadlineIn(timeout));
     v1::GetPlanResponse response;
     const absl::Status status =
         FromGrpcStatus(stub.GetPlan(&context, {}, &response));
@@ -153,8 +155,8 @@ absl::StatusOr<v1::OpenSessionResponse> GatewayClient::OpenSession(
   request.set_plan_digest(digest_.data(), digest_.size());
   *request.mutable_shape() = ToProto(program);
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(
-      std::min(deadline, absl::Now() + options_.step_timeout)));
+  context.set_deadline(
+      DeadlineIn(std::min(deadline - SteadyNow(), options_.step_timeout)));
   v1::OpenSessionResponse response;
   RETURN_IF_ERROR(StatusOf("the dealer", FromGrpcStatus(stub->OpenSession(
                                              &context, request, &response))));
@@ -166,17 +168,18 @@ void GatewayClient::CloseSession(const SessionId& id) {
   v1::CloseSessionRequest request;
   request.set_session_id(id.data(), id.size());
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kCloseTimeout));
+  context.set_deadline(DeadlineIn(kCloseTimeout));
   v1::CloseSessionResponse response;
   (void)stub.CloseSession(&context, request, &response);
 }
 
 absl::Status GatewayClient::RunSession(const SessionProgram& program,
-                                       const SessionOptions& options,
-                                       const MakeUserFn& make, Ended& ended) {
-  const absl::Time start = absl::Now();
+                                        const SessionOptions& options,
+                                        absl::Time limit, const MakeUserFn& make,
+                                        Ended& ended) {
+  const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const v1::OpenSessionResponse opened,
-                   OpenSession(program, options.deadline));
+                   OpenSession(program, limit));
   ASSIGN_OR_RETURN(const SessionId id, ParseSessionId(opened.session_id()));
   ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, MasksOf(opened));
   ASSIGN_OR_RETURN(ended.user, make(std::move(masks)));
@@ -186,7 +189,7 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
   for (int b = 0; b < 2; ++b) {
     calls[b] = parties_[b]->Start(id, digest_, shape);
   }
-  ended.seconds_open = absl::ToDoubleSeconds(absl::Now() - start);
+  ended.seconds_open = absl::ToDoubleSeconds(SteadyNow() - start);
   std::mutex mutex;
   absl::Status first;  // guarded by mutex: the cause, not its consequences
   auto fail = [&](const absl::Status& status) {
@@ -204,7 +207,7 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
     if (!status.ok()) fail(status);
   };
   {
-    const Timer deadline(options.deadline, [&] {
+    const Timer deadline(limit - SteadyNow(), [&] {
       fail(absl::DeadlineExceededError("the request took too long"));
     });
     const Cancelled cancelled(options.cancellation, [&] {
@@ -221,10 +224,12 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
 absl::StatusOr<GatewayClient::Ended> GatewayClient::Run(
     const SessionProgram& program, const SessionOptions& options,
     const MakeUserFn& make, const std::function<bool()>& begun) {
+  const absl::Time limit = ToSteady(options.deadline);
   Ended ended;
   for (int attempt = 0;; ++attempt) {
-    const absl::Status status = RunSession(program, options, make, ended);
-    if (absl::Now() >= options.deadline) {
+    const absl::Status status =
+        RunSession(program, options, limit, make, ended);
+    if (SteadyNow() >= limit) {
       return absl::DeadlineExceededError("the request took too long");
     }
     if (options.cancellation != nullptr && options.cancellation->cancelled()) {

@@ -113,14 +113,15 @@ class GatewayClient {
         options_(options),
         embed_(std::move(embed)) {}
 
+  // `deadline` and `limit` are times of SteadyNow.
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(
       const SessionProgram& program, absl::Time deadline);
   // Tells the dealer that nobody will fetch the material. It notices by itself
   // if this fails, later.
   void CloseSession(const SessionId& id);
   absl::Status RunSession(const SessionProgram& program,
-                          const SessionOptions& options, const MakeUserFn& make,
-                          Ended& ended);
+                          const SessionOptions& options, absl::Time limit,
+                          const MakeUserFn& make, Ended& ended);
   // Runs sessions until one ends well, or no other may help; none follows one
   // that has given something away (`begun`).
   absl::StatusOr<Ended> Run(const SessionProgram& program,

@@ -1,10 +1,12 @@
 #include "services/gateway/gateway_service.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "services/runtime/served_model.h"
 #include "services/telemetry/log.h"
@@ -79,9 +81,10 @@ absl::StatusOr<ClassifyRequest> RequestOf(const v1::ClassifyRequest& request) {
 
 // To gRPC, no deadline is a date in the far future.
 absl::Time DeadlineOf(const grpc::ServerContext& context) {
-  const absl::Time deadline = absl::FromChrono(context.deadline());
-  return deadline > absl::Now() + absl::Hours(24 * 365) ? absl::InfiniteFuture()
-                                                        : deadline;
+  const absl::Duration left =
+      absl::FromChrono(context.deadline() - std::chrono::system_clock::now());
+  return left > absl::Hours(24 * 365) ? absl::InfiniteFuture()
+                                      : absl::Now() + left;
 }
 
 template <typename Message>
@@ -135,13 +138,13 @@ grpc::Status GatewayService::Serve(
     metrics_.Rejected(RejectReason::kOverload);
     return ToGrpcStatus(status);
   }
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   metrics_.SessionStarted();
   status = run(cancellation);
   metrics_.SessionEnded(status);
-  metrics_.Observe(Phase::kRequest, absl::Now() - start);
+  metrics_.Observe(Phase::kRequest, SteadyNow() - start);
   LogEvent(LogLevel::kInfo, "request_ended")
-      .Elapsed("seconds", absl::Now() - start)
+      .Elapsed("seconds", SteadyNow() - start)
       .Error(status);
   End(context);
   return ToGrpcStatus(status);
@@ -247,7 +250,7 @@ void GatewayService::Watch() {
 void GatewayService::Drain(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
   draining_ = true;
-  while (!running_.empty() && absl::Now() < deadline) {
+  while (!running_.empty() && SteadyNow() < deadline) {
     changed_.wait_for(lock, kWatchInterval);
   }
   for (const auto& [context, cancellation] : running_) cancellation->Cancel();

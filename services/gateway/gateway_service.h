@@ -45,7 +45,7 @@ class GatewayService final : public v1::GatewayService::Service {
                         v1::GetModelResponse* response) override;
 
   // Takes no more requests, and waits until those under way have ended or
-  // `deadline` has come.
+  // `deadline`, a time of SteadyNow, has come.
   void Drain(absl::Time deadline);
   // Ends all requests.
   void Stop();

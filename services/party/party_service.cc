@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread_pool.h"
 #include "common/gates/party.h"
@@ -178,7 +178,7 @@ void PartyService::Admit(const std::string& gateway, const TraceContext& trace,
   const uint64_t memory = SessionMemory(model_.plan, program->shape,
                                         options_.transport.material_capacity);
   waiting_[gateway].push_back(
-      {std::move(session), trace, *std::move(program), memory, absl::Now()});
+      {std::move(session), trace, *std::move(program), memory, SteadyNow()});
   ++waiting_count_;
   StartWaiting();
 }
@@ -218,7 +218,7 @@ bool PartyService::StartNext() {
   running->threads =
       std::max(1, options_.threads / static_cast<int>(running_.size()));
   metrics_.SessionStarted();
-  metrics_.Observe(Phase::kQueue, absl::Now() - running->since);
+  metrics_.Observe(Phase::kQueue, SteadyNow() - running->since);
   running->thread = std::thread([this, running] { Run(running); });
   return true;
 }
@@ -273,7 +273,7 @@ absl::Status PartyService::RunProgram(Running& running) {
 }
 
 void PartyService::Run(const std::shared_ptr<Running>& running) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   const SessionId id = running->session->session();
   absl::Status status = RunProgram(*running);
   // A gateway that wants no more is an end like any other.
@@ -282,11 +282,11 @@ void PartyService::Run(const std::shared_ptr<Running>& running) {
   metrics_.AddTokens(TokenKind::kPrompt,
                      static_cast<int64_t>(InputTokens(running->program.shape)));
   metrics_.SessionEnded(status);
-  metrics_.Observe(Phase::kRequest, absl::Now() - start);
+  metrics_.Observe(Phase::kRequest, SteadyNow() - start);
   LogEvent(LogLevel::kInfo, "session_ended")
       .Session(id)
       .Trace(running->trace.id())
-      .Elapsed("seconds", absl::Now() - start)
+      .Elapsed("seconds", SteadyNow() - start)
       .Error(status);
   std::lock_guard<std::mutex> lock(mutex_);
   memory_ -= running->memory;
@@ -325,7 +325,7 @@ void PartyService::Drain(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
   draining_ = true;
   Refuse(absl::UnavailableError("the party is shutting down"));
-  while (!running_.empty() && absl::Now() < deadline) {
+  while (!running_.empty() && SteadyNow() < deadline) {
     changed_.wait_for(lock, absl::ToChronoMilliseconds(kPoll));
   }
 }

@@ -76,7 +76,7 @@ class PartyService {
   PeerService& peer() { return peer_; }
 
   // Takes no more sessions, and waits until those under way have ended or
-  // `deadline` has come.
+  // `deadline`, a time of SteadyNow, has come.
   void Drain(absl::Time deadline);
   // Ends all sessions with UNAVAILABLE and waits for their threads. After the
   // server's Shutdown, and before the server goes.

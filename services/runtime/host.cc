@@ -9,11 +9,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "services/telemetry/log.h"
 #include "services/telemetry/process.h"
 #include "services/telemetry/shutdown.h"
+#include "services/transport/deadline.h"
 
 namespace tacit {
 
@@ -88,7 +89,7 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(
   return host;
 }
 
-ServiceHost::~ServiceHost() { Shutdown(absl::Now()); }
+ServiceHost::~ServiceHost() { Shutdown(SteadyNow()); }
 
 void ServiceHost::SetServing(bool serving) {
   server_->GetHealthCheckService()->SetServingStatus(serving);
@@ -96,7 +97,7 @@ void ServiceHost::SetServing(bool serving) {
 
 void ServiceHost::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
-  server_->Shutdown(absl::ToChronoTime(deadline));
+  server_->Shutdown(DeadlineIn(deadline - SteadyNow()));
   server_->Wait();
 }
 
@@ -123,7 +124,7 @@ absl::Status RunUntilSignal(
     signalled.wait(lock, [&] { return requested; });
     LogEvent(LogLevel::kInfo, "draining")
         .Elapsed("at_most", config.deadlines.drain);
-    return absl::Now() + config.deadlines.drain;
+    return SteadyNow() + config.deadlines.drain;
   });
   LogEvent(LogLevel::kInfo, "stopped").Error(status);
   return status;

@@ -50,8 +50,8 @@ class ServiceHost {
 
   // What health answers; true from the start.
   void SetServing(bool serving);
-  // Refuses new calls, lets those under way go on until `deadline`, and cancels
-  // what is left.
+  // Refuses new calls, lets those under way go on until `deadline`, a time of
+  // SteadyNow, and cancels what is left.
   void Shutdown(absl::Time deadline);
 
  private:
@@ -63,8 +63,8 @@ class ServiceHost {
 };
 
 // Runs `serve` until SIGTERM or SIGINT: it gets a function that waits for the
-// signal and returns the time by which to be done. Hardens the process and sets
-// up the log first. Call it before there are other threads.
+// signal and returns the time, of SteadyNow, by which to be done. Hardens the
+// process and sets up the log first. Call it before there are other threads.
 absl::Status RunUntilSignal(
     const ServiceConfig& config, const std::string& role,
     const std::function<absl::Status(const std::function<absl::Time()>& wait)>&

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "nlohmann/json.hpp"
 
 namespace tacit {
@@ -80,8 +81,8 @@ class RateLimit {
   // How many were held back before this one; -1 if it is held back itself.
   int64_t Admit() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const absl::Time now = absl::Now();
-    if (now < begin_ || now >= begin_ + absl::Seconds(1)) {
+    const absl::Time now = SteadyNow();
+    if (now >= begin_ + absl::Seconds(1)) {
       begin_ = now;
       admitted_ = 0;
     }

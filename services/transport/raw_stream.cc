@@ -1,9 +1,8 @@
 #include "services/transport/raw_stream.h"
 
-#include <grpc/support/time.h>
-
 #include <utility>
 
+#include "services/transport/deadline.h"
 #include "services/transport/tsan.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -45,16 +44,6 @@ extern "C" const char* __tsan_default_suppressions() {  // NOLINT
 #endif
 
 namespace tacit {
-namespace {
-
-// On the monotonic clock: wall clocks jump.
-gpr_timespec In(absl::Duration duration) {
-  return gpr_time_add(
-      gpr_now(GPR_CLOCK_MONOTONIC),
-      gpr_time_from_millis(absl::ToInt64Milliseconds(duration), GPR_TIMESPAN));
-}
-
-}  // namespace
 
 std::unique_ptr<grpc::Alarm> CallLater(absl::Duration delay,
                                        std::function<void()> call) {
@@ -62,7 +51,7 @@ std::unique_ptr<grpc::Alarm> CallLater(absl::Duration delay,
   auto* const later = new std::function<void()>(std::move(call));
   auto alarm = std::make_unique<grpc::Alarm>();
   TACIT_INTO_GRPC(later);
-  alarm->Set(In(delay), [later](bool expired) {
+  alarm->Set(DeadlineIn(delay), [later](bool expired) {
     TACIT_OUT_OF_GRPC(later);
     if (expired) (*later)();
     delete later;

@@ -15,6 +15,11 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
+  // What gRPC says when a connection breaks in one of several ways.
+  if (status.error_code() == grpc::StatusCode::UNKNOWN &&
+      status.error_message() == "Stream removed") {
+    return absl::UnavailableError("the connection was lost");
+  }
   return StatusFromPeer(status.error_code(), status.error_message());
 }
 

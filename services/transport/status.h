@@ -13,8 +13,9 @@ namespace tacit {
 inline constexpr size_t kMaxStatusMessageBytes = 1024;
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// Code for code; UNKNOWN for codes that neither side defines. The peer's
-// message is cut likewise: it controls the text.
+// Code for code; UNKNOWN for codes that neither side defines, UNAVAILABLE if
+// the connection was lost. The peer's message is cut likewise: it controls the
+// text.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // The same from a code and message as a peer sent them in a frame of its own;
