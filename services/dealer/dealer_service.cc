@@ -233,7 +233,7 @@ void DealerService::Deal(const SessionRef& session) {
   }
   metrics_.AddMaterialBytes(Direction::kSent, bytes[0] + bytes[1]);
   metrics_.SetProducts(products_.stats());
-  metrics_.Observe(Phase::kDeal, absl::Now() - start);
+  metrics_.Observe(Phase::kDeal, SteadyNow() - start);
   metrics_.SessionEnded(status);
   LogEvent(LogLevel::kInfo, "session_dealt")
       .Session(session->id)

@@ -174,9 +174,9 @@ void GatewayClient::CloseSession(const SessionId& id) {
 }
 
 absl::Status GatewayClient::RunSession(const SessionProgram& program,
-                                        const SessionOptions& options,
-                                        absl::Time limit, const MakeUserFn& make,
-                                        Ended& ended) {
+                                       const SessionOptions& options,
+                                       absl::Time limit, const MakeUserFn& make,
+                                       Ended& ended) {
   const absl::Time start = SteadyNow();
   ASSIGN_OR_RETURN(const v1::OpenSessionResponse opened,
                    OpenSession(program, limit));

@@ -9,7 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
 #include "common/channel/channel.h"
 #include "common/gates/party.h"
 #include "services/telemetry/metrics.h"
@@ -41,9 +42,9 @@ class ObservedSource : public MaterialSource {
   explicit ObservedSource(MaterialSource& source) : source_(source) {}
 
   absl::StatusOr<std::span<const uint8_t>> Take(size_t bytes) override {
-    const absl::Time begin = absl::Now();
+    const absl::Time begin = SteadyNow();
     auto record = source_.Take(bytes);
-    waited_ += absl::Now() - begin;
+    waited_ += SteadyNow() - begin;
     return record;
   }
   void Release() override { source_.Release(); }
@@ -72,13 +73,13 @@ class ObservedLink : public GatewayLink {
 
   absl::StatusOr<Words> Receive(size_t n, int width) override {
     // The gateway's time to choose a token is not this party's.
-    const absl::Time begin = absl::Now();
+    const absl::Time begin = SteadyNow();
     auto words = link_.Receive(n, width);
-    last_ += absl::Now() - begin;
+    last_ += SteadyNow() - begin;
     return words;
   }
   absl::Status Send(Words share, int width) override {
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     metrics_.Observe(first_ ? Phase::kPrefill : Phase::kDecode, now - last_);
     metrics_.Observe(Phase::kMaterial, source_.TakeWaited());
     metrics_.AddTokens(TokenKind::kGenerated, tokens_);
@@ -93,7 +94,7 @@ class ObservedLink : public GatewayLink {
   Metrics& metrics_;
   const int64_t tokens_;
   bool first_ = true;
-  absl::Time last_ = absl::Now();
+  absl::Time last_ = SteadyNow();
 };
 
 }  // namespace tacit

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "services/transport/deadline.h"
 #include "services/transport/tsan.h"
 
 namespace tacit {
@@ -10,12 +11,6 @@ namespace {
 
 // How long the reaper waits at one stream before it looks at the next.
 constexpr absl::Duration kReapInterval = absl::Milliseconds(5);
-
-gpr_timespec In(absl::Duration duration) {
-  return gpr_time_add(
-      gpr_now(GPR_CLOCK_MONOTONIC),
-      gpr_time_from_nanos(absl::ToInt64Nanoseconds(duration), GPR_TIMESPAN));
-}
 
 }  // namespace
 
@@ -29,7 +24,7 @@ EventQueue::~EventQueue() {
 bool EventQueue::Poll(absl::Duration timeout) {
   void* tag;
   bool ok;
-  if (queue_.AsyncNext(&tag, &ok, In(timeout)) !=
+  if (queue_.AsyncNext(&tag, &ok, DeadlineIn(timeout)) !=
       grpc::CompletionQueue::GOT_EVENT) {
     return false;
   }

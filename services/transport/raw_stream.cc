@@ -63,7 +63,7 @@ void AwaitConnection(grpc::Channel& channel) {
   // Longer than a channel waits between attempts.
   constexpr absl::Duration kPatience = absl::Seconds(2);
   if (channel.GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return;
-  (void)channel.WaitForConnected(In(kPatience));
+  (void)channel.WaitForConnected(DeadlineIn(kPatience));
 }
 
 void RawStream::Started() {
