@@ -1,7 +1,8 @@
 # `make` lists the targets. JOBS=n limits parallel work.
 JOBS ?= $(shell nproc)
 SOURCE_DIRS := $(wildcard bench common gpu sdk services tests)
-FIND_SOURCES = find $(SOURCE_DIRS) -name '*.h' -o -name '*.cc' -o -name '*.cu' | sort
+FIND_SOURCES = find $(SOURCE_DIRS) -name '*.h' -o -name '*.cc' -o -name '*.cu' \
+  -o -name '*.cuh' | sort
 CTEST := ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 QUICK := --label-exclude '^long$$'
 
@@ -19,6 +20,10 @@ deps: ## Install the packages the build needs (apt-get, root or sudo)
 .PHONY: deps-dev
 deps-dev: ## The same, and clang, clang-format, clang-tidy
 	@scripts/deps.sh dev
+
+.PHONY: deps-cuda
+deps-cuda: ## Install CUDA's compiler into build/ (about 300 MB, no GPU needed)
+	@scripts/deps_cuda.sh
 
 # Installs only what is missing, which costs a fraction of a second otherwise.
 .PHONY: auto-deps
@@ -60,6 +65,13 @@ asan tsan: auto-deps
 	@cmake --preset $@ >/dev/null
 	cmake --build build/$@ --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/$@ $(QUICK)
+
+# CUDA_ARCHITECTURES=90a compiles for one architecture instead of all.
+.PHONY: cuda
+cuda: auto-deps deps-cuda ## Build the CUDA backend, its tests and benchmarks
+	@cmake --preset cuda $(if $(CUDA_ARCHITECTURES),\
+	  -DTACIT_CUDA_ARCHITECTURES="$(CUDA_ARCHITECTURES)") >/dev/null
+	cmake --build build/cuda --parallel $(JOBS) --target tacit_gpu_all
 
 PROMPT ?= Once upon a time
 ARGS ?= --max-tokens 80

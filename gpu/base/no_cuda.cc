@@ -1,0 +1,21 @@
+// What device.h answers in a build without CUDA.
+#include "gpu/base/device.h"
+
+namespace tacit::gpu {
+namespace {
+
+Error NoCuda() {
+  return Error(
+      Code::kUnavailable,
+      "this program was built without CUDA; use --device cpu, or build "
+      "with TACIT_CUDA=on");
+}
+
+}  // namespace
+
+Result<int> DeviceCount() { return NoCuda(); }
+Result<DeviceInfo> QueryDevice(int) { return NoCuda(); }
+Error UseDevice(int) { return NoCuda(); }
+Error CheckHealth(int) { return NoCuda(); }
+
+}  // namespace tacit::gpu
