@@ -7,17 +7,9 @@
 
 #include "common/base/buffer.h"
 #include "common/base/thread_pool.h"
+#include "common/ring/product.h"
 
 namespace tacit {
-
-// How the right operand lies in memory.
-enum class Layout {
-  kRowMajor,    // B is [k, n]: element (p, j) at b[p * ldb + j]
-  kTransposed,  // B is [n, k]: element (p, j) at b[j * ldb + p], as Hugging
-                // Face stores a linear layer's weight
-};
-
-enum class Accumulate { kOverwrite, kAdd, kSubtract };
 
 // C (op)= A B modulo 2^64; A is [m, k] with row stride lda, C is [m, n] with
 // row stride ldc, all in elements. Any size including 0 (k = 0: the product is

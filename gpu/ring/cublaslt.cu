@@ -1,0 +1,296 @@
+#include <dlfcn.h>
+
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gpu/base/launch.cuh"
+#include "gpu/ring/cublaslt.h"
+#include "gpu/ring/cublaslt_abi.h"
+
+#if __has_include(<cublasLt.h>)
+#include <cublasLt.h>
+namespace tacit::gpu::lt {
+static_assert(kOpN == CUBLAS_OP_N && kOpT == CUBLAS_OP_T);
+static_assert(kCompute32I == CUBLAS_COMPUTE_32I);
+static_assert(kInt8 == CUDA_R_8I && kInt32 == CUDA_R_32I);
+static_assert(kDescTransA == CUBLASLT_MATMUL_DESC_TRANSA);
+static_assert(kDescTransB == CUBLASLT_MATMUL_DESC_TRANSB);
+static_assert(kLayoutBatchCount == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT);
+static_assert(kLayoutBatchStride ==
+              CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET);
+static_assert(kPreferenceWorkspace == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES);
+static_assert(sizeof(Algo) == sizeof(cublasLtMatmulAlgo_t));
+static_assert(sizeof(HeuristicResult) ==
+              sizeof(cublasLtMatmulHeuristicResult_t));
+static_assert(offsetof(HeuristicResult, state) ==
+              offsetof(cublasLtMatmulHeuristicResult_t, state));
+}  // namespace tacit::gpu::lt
+#endif
+
+namespace tacit::gpu {
+namespace {
+
+using lt::Functions;
+
+// What the vendor recommends for Hopper and later; enough before.
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+
+Error FromLt(const Functions& functions, lt::Status status, const char* what) {
+  if (status == 0) return {};
+  return Error(Code::kInternal, std::string("cuBLASLt: ") + what + ": " +
+                                    functions.GetStatusString(status) +
+                                    "; report this");
+}
+
+// Destroys a descriptor when it goes.
+template <typename T>
+class Owned {
+ public:
+  explicit Owned(lt::Status (*destroy)(T)) : destroy_(destroy) {}
+  Owned(Owned&& other) noexcept
+      : destroy_(other.destroy_),
+        value_(std::exchange(other.value_, nullptr)) {}
+  Owned& operator=(Owned&&) = delete;
+  ~Owned() {
+    if (value_ != nullptr) (void)destroy_(value_);
+  }
+  T* out() { return &value_; }
+  T get() const { return value_; }
+
+ private:
+  lt::Status (*destroy_)(T);
+  T value_ = nullptr;
+};
+
+// Everything cuBLASLt wants to know of a product besides its pointers.
+struct Plan {
+  explicit Plan(const Functions& functions)
+      : desc(functions.MatmulDescDestroy),
+        a(functions.MatrixLayoutDestroy),
+        b(functions.MatrixLayoutDestroy),
+        c(functions.MatrixLayoutDestroy) {}
+
+  Owned<lt::MatmulDesc> desc;
+  Owned<lt::MatrixLayout> a, b, c;
+  lt::Algo algo;
+};
+
+class CublasLt : public Int8Multiplier {
+ public:
+  CublasLt(const Functions& functions, lt::Handle handle)
+      : functions_(functions), handle_(handle) {}
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+  ~CublasLt() override {
+    plans_.clear();
+    (void)functions_.Destroy(handle_);
+  }
+
+  size_t workspace_bytes() const override { return kWorkspaceBytes; }
+
+  Error Multiply(const Int8Product& p, void* workspace,
+                 StreamHandle stream) override {
+    if (p.m == 0 || p.n == 0 || p.batch == 0) return {};
+    TACIT_GPU_ASSIGN_OR_RETURN(const Plan* plan, PlanFor(p));
+    // In the library's columns: C^T [n, m] = B [n, k] A^T [k, m].
+    const int32_t one = 1, zero = 0;
+    return FromLt(
+        functions_,
+        functions_.Matmul(handle_, plan->desc.get(), &one, p.b, plan->b.get(),
+                          p.a, plan->a.get(), &zero, p.c, plan->c.get(), p.c,
+                          plan->c.get(), &plan->algo, workspace,
+                          kWorkspaceBytes, stream),
+        "product");
+  }
+
+ private:
+  using Key = std::array<size_t, 10>;
+
+  // Finding an algorithm costs as much as a small product, so it is done once
+  // for each shape. A model has few.
+  Result<const Plan*> PlanFor(const Int8Product& p) {
+    const Key key = {p.m,
+                     p.n,
+                     p.k,
+                     p.lda,
+                     p.ldb,
+                     p.ldc,
+                     p.batch,
+                     p.a_batch_stride,
+                     p.b_batch_stride,
+                     p.c_batch_stride};
+    const std::lock_guard lock(mutex_);
+    const auto found = plans_.find(key);
+    if (found != plans_.end()) return &found->second;
+    TACIT_GPU_ASSIGN_OR_RETURN(Plan plan, MakePlan(p));
+    return &plans_.emplace(key, std::move(plan)).first->second;
+  }
+
+  Result<Plan> MakePlan(const Int8Product& p) {
+    Plan plan(functions_);
+    TACIT_GPU_RETURN_IF_ERROR(Operation(plan));
+    TACIT_GPU_RETURN_IF_ERROR(
+        Layout(plan.b, lt::kInt8, p.k, p.n, p.ldb, p.batch, p.b_batch_stride));
+    TACIT_GPU_RETURN_IF_ERROR(
+        Layout(plan.a, lt::kInt8, p.k, p.m, p.lda, p.batch, p.a_batch_stride));
+    TACIT_GPU_RETURN_IF_ERROR(
+        Layout(plan.c, lt::kInt32, p.n, p.m, p.ldc, p.batch, p.c_batch_stride));
+    TACIT_GPU_RETURN_IF_ERROR(Choose(plan));
+    return Result<Plan>(std::move(plan));
+  }
+
+  // The tensor cores' int8 form: first operand transposed, second not.
+  Error Operation(Plan& plan) {
+    TACIT_GPU_RETURN_IF_ERROR(
+        FromLt(functions_,
+               functions_.MatmulDescCreate(plan.desc.out(), lt::kCompute32I,
+                                           lt::kInt32),
+               "operation"));
+    const int transpose = lt::kOpT, plain = lt::kOpN;
+    TACIT_GPU_RETURN_IF_ERROR(FromLt(
+        functions_,
+        functions_.MatmulDescSetAttribute(plan.desc.get(), lt::kDescTransA,
+                                          &transpose, sizeof(transpose)),
+        "operation"));
+    return FromLt(functions_,
+                  functions_.MatmulDescSetAttribute(
+                      plan.desc.get(), lt::kDescTransB, &plain, sizeof(plain)),
+                  "operation");
+  }
+
+  Error Layout(Owned<lt::MatrixLayout>& layout, int type, size_t rows,
+               size_t columns, size_t ld, size_t batch, size_t batch_stride) {
+    TACIT_GPU_RETURN_IF_ERROR(
+        FromLt(functions_,
+               functions_.MatrixLayoutCreate(layout.out(), type, rows, columns,
+                                             static_cast<int64_t>(ld)),
+               "layout"));
+    const int32_t count = static_cast<int32_t>(batch);
+    const int64_t stride = static_cast<int64_t>(batch_stride);
+    TACIT_GPU_RETURN_IF_ERROR(
+        FromLt(functions_,
+               functions_.MatrixLayoutSetAttribute(
+                   layout.get(), lt::kLayoutBatchCount, &count, sizeof(count)),
+               "batch"));
+    return FromLt(
+        functions_,
+        functions_.MatrixLayoutSetAttribute(
+            layout.get(), lt::kLayoutBatchStride, &stride, sizeof(stride)),
+        "batch");
+  }
+
+  // The library's first proposal within the workspace.
+  Error Choose(Plan& plan) {
+    Owned<lt::Preference> preference(functions_.MatmulPreferenceDestroy);
+    TACIT_GPU_RETURN_IF_ERROR(
+        FromLt(functions_, functions_.MatmulPreferenceCreate(preference.out()),
+               "preference"));
+    const uint64_t bytes = kWorkspaceBytes;
+    TACIT_GPU_RETURN_IF_ERROR(FromLt(
+        functions_,
+        functions_.MatmulPreferenceSetAttribute(
+            preference.get(), lt::kPreferenceWorkspace, &bytes, sizeof(bytes)),
+        "preference"));
+    lt::HeuristicResult result = {};
+    int found = 0;
+    TACIT_GPU_RETURN_IF_ERROR(FromLt(
+        functions_,
+        functions_.MatmulAlgoGetHeuristic(
+            handle_, plan.desc.get(), plan.b.get(), plan.a.get(), plan.c.get(),
+            plan.c.get(), preference.get(), 1, &result, &found),
+        "choice of an algorithm"));
+    if (found == 0) {
+      return Error(
+          Code::kInternal,
+          "cuBLASLt has no algorithm for an int8 product; report this");
+    }
+    plan.algo = result.algo;
+    return FromLt(functions_, result.state, "choice of an algorithm");
+  }
+
+  const Functions functions_;
+  const lt::Handle handle_;
+  std::mutex mutex_;
+  std::map<Key, Plan> plans_;  // guarded by mutex_; never shrinks
+};
+
+std::vector<std::string> LibraryNames() {
+  if (const char* name = std::getenv("TACIT_CUBLASLT"); name != nullptr) {
+    return {name};
+  }
+  std::vector<std::string> names;
+  for (const char* folder : {"", "/usr/local/cuda/lib64/"}) {
+    for (const char* file : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
+      names.push_back(std::string(folder) + file);
+    }
+  }
+  return names;
+}
+
+// The library, or null and what the loader said. Stays loaded.
+void* OpenLibrary(std::string& tried) {
+  for (const std::string& name : LibraryNames()) {
+    if (void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+      return library;
+    }
+    tried += (tried.empty() ? "" : "; ") + std::string(dlerror());
+  }
+  return nullptr;
+}
+
+template <typename Function>
+bool Find(void* library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(
+      dlsym(library, (std::string("cublasLt") + name).c_str()));
+  return function != nullptr;
+}
+
+bool FindAll(void* library, Functions& f) {
+  return Find(library, "Create", f.Create) &&
+         Find(library, "Destroy", f.Destroy) &&
+         Find(library, "GetStatusString", f.GetStatusString) &&
+         Find(library, "MatmulDescCreate", f.MatmulDescCreate) &&
+         Find(library, "MatmulDescDestroy", f.MatmulDescDestroy) &&
+         Find(library, "MatmulDescSetAttribute", f.MatmulDescSetAttribute) &&
+         Find(library, "MatrixLayoutCreate", f.MatrixLayoutCreate) &&
+         Find(library, "MatrixLayoutDestroy", f.MatrixLayoutDestroy) &&
+         Find(library, "MatrixLayoutSetAttribute",
+              f.MatrixLayoutSetAttribute) &&
+         Find(library, "MatmulPreferenceCreate", f.MatmulPreferenceCreate) &&
+         Find(library, "MatmulPreferenceDestroy", f.MatmulPreferenceDestroy) &&
+         Find(library, "MatmulPreferenceSetAttribute",
+              f.MatmulPreferenceSetAttribute) &&
+         Find(library, "MatmulAlgoGetHeuristic", f.MatmulAlgoGetHeuristic) &&
+         Find(library, "Matmul", f.Matmul);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Int8Multiplier>> CreateCublasLt() {
+  std::string tried;
+  void* library = OpenLibrary(tried);
+  if (library == nullptr) {
+    return Error(Code::kUnavailable,
+                 "cuBLASLt cannot be loaded (" + tried +
+                     "); install it, or set TACIT_CUBLASLT to its file");
+  }
+  Functions functions;
+  if (!FindAll(library, functions)) {
+    return Error(Code::kUnavailable,
+                 "the cuBLASLt that was found lacks a function (" +
+                     std::string(dlerror()) +
+                     "); CUDA 12.4 or later is needed");
+  }
+  lt::Handle handle = nullptr;
+  TACIT_GPU_RETURN_IF_ERROR(
+      FromLt(functions, functions.Create(&handle), "start"));
+  return std::unique_ptr<Int8Multiplier>(
+      std::make_unique<CublasLt>(functions, handle));
+}
+
+}  // namespace tacit::gpu

@@ -1,0 +1,471 @@
+// The ring kernels on the host: every thread of every launch, with the tensor
+// cores' instruction and the int8 library emulated, against the CPU's
+// definition.
+#include "common/ring/ring.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "common/ring/gemm.h"
+#include "gpu/ring/gemm-inl.h"
+#include "gpu/ring/gemv.h"
+#include "gpu/ring/gemv_host.h"
+#include "gtest/gtest.h"
+
+namespace tacit::gpu {
+namespace {
+
+using Vec = std::vector<uint64_t>;
+
+// Words whose digits are extreme: every digit -128, carries through all digits,
+// digits at both ends, and what a narrower ring leaves above its width.
+constexpr uint64_t kAdversarial[] = {
+    0,
+    1,
+    ~uint64_t{0},
+    0x8080808080808080,
+    0x7f7f7f7f7f7f7f80,  // all digits -128
+    0x7f7f7f7f7f7f7f7f,  // all digits 127
+    0x8000000000000000,
+    0x7fffffffffffffff,
+    0x00ff00ff00ff00ff,
+    0x0123456789abcdef,
+};
+
+// C = A B^T in loops, with sums wide enough to see that int32 does not
+// overflow.
+void MultiplyInLoops(const Int8Product& p) {
+  for (size_t matrix = 0; matrix < p.batch; ++matrix) {
+    for (size_t i = 0; i < p.m; ++i) {
+      for (size_t j = 0; j < p.n; ++j) {
+        const int8_t* a = p.a + matrix * p.a_batch_stride + i * p.lda;
+        const int8_t* b = p.b + matrix * p.b_batch_stride + j * p.ldb;
+        int64_t sum = 0;
+        for (size_t k = 0; k < p.k; ++k) sum += int64_t{a[k]} * b[k];
+        ASSERT_EQ(sum, static_cast<int32_t>(sum));
+        p.c[matrix * p.c_batch_stride + i * p.ldc + j] =
+            static_cast<int32_t>(sum);
+      }
+    }
+  }
+}
+
+class HostBackend {
+ public:
+  explicit HostBackend(int multiprocessors = 1)
+      : multiprocessors_(multiprocessors) {}
+
+  template <typename Body>
+  Error Run(const char*, const Body& body) {
+    RunOnHost(body.launch(), body);
+    return {};
+  }
+  Error Gemv(int limbs, const GemvArgs& args) {
+    DispatchGemv(limbs, args, [&]<int kLimbs, int kTiles>() {
+      GemvOnHost<kLimbs, kTiles>(args);
+    });
+    return {};
+  }
+  Error Multiply(const Int8Product& p, void*) {
+    // What the library demands (int8_product.h).
+    EXPECT_EQ(p.n % 16, 0);
+    EXPECT_EQ((p.k | p.lda | p.ldb | p.ldc) % 16, 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.a) % 16, 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.b) % 16, 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.c) % 16, 0);
+    EXPECT_LT(p.k, size_t{1} << 17);
+    MultiplyInLoops(p);
+    return {};
+  }
+  int multiprocessors() const { return multiprocessors_; }
+
+ private:
+  const int multiprocessors_;
+};
+
+struct Case {
+  size_t m, n, k;
+  int width = 64;
+  size_t batch = 1;
+  Layout a_layout = Layout::kRowMajor;
+  Layout b_layout = Layout::kTransposed;
+  Accumulate accumulate = Accumulate::kOverwrite;
+  size_t extra = 0;  // of every row stride
+  bool shared_b = false;
+  bool pack_a = false, pack_b = false;
+  int multiprocessors = 1;
+  bool least = false;  // the least workspace
+};
+
+class RingGemmTest : public testing::TestWithParam<bool> {  // with a library?
+ protected:
+  static bool library() { return GetParam(); }
+
+  Vec Words(size_t size) {
+    Vec words(size);
+    for (uint64_t& word : words) word = rng_();
+    return words;
+  }
+
+  // Enough for the matrix in either layout, with `extra` words after each row.
+  static size_t Size(const Case& t, size_t rows, size_t columns) {
+    return t.batch *
+           std::max(rows * (columns + t.extra), columns * (rows + t.extra));
+  }
+
+  static GemmOperand Operand(const Vec& words, size_t rows, size_t columns,
+                             Layout layout, size_t extra, bool same) {
+    if (layout == Layout::kTransposed) std::swap(rows, columns);
+    return {.words = words.data(),
+            .ld = columns + extra,
+            .batch_stride = same ? 0 : rows * (columns + extra),
+            .layout = layout};
+  }
+
+  static std::vector<Bytes16> Packed(const LimbShape& shape,
+                                     GemmOperand& operand, size_t batch) {
+    if (operand.batch_stride == 0) batch = 1;
+    const size_t bytes = shape.bytes();
+    std::vector<Bytes16> limbs(batch * bytes / sizeof(Bytes16));
+    int8_t* to = reinterpret_cast<int8_t*>(limbs.data());
+    const auto body = Decomposition(shape, operand, batch, to, bytes);
+    RunOnHost(body.launch(), body);
+    operand = {.limbs = to,
+               .limb_batch_stride = operand.batch_stride == 0 ? 0 : bytes};
+    return limbs;
+  }
+
+  void Check(const Case& t, const Vec& a, const Vec& b) {
+    RingProduct p{.m = t.m, .n = t.n, .k = t.k, .width = t.width};
+    p.batch = t.batch;
+    p.a = Operand(a, t.m, t.k, t.a_layout, t.extra, false);
+    // The right operand [k, n]; transposed, it is held as [n, k].
+    p.b = Operand(b, t.k, t.n, t.b_layout, t.extra, t.shared_b);
+    Vec expected = Words(t.batch * t.m * (t.n + t.extra)), c = expected;
+    p.c = c.data();
+    p.ldc = t.n + t.extra;
+    p.c_batch_stride = t.m * p.ldc;
+    p.accumulate = t.accumulate;
+    Reference(p, expected);
+    const auto packed_a =
+        t.pack_a ? Packed(p.left(), p.a, t.batch) : std::vector<Bytes16>();
+    const auto packed_b =
+        t.pack_b ? Packed(p.right(), p.b, t.batch) : std::vector<Bytes16>();
+    ASSERT_TRUE(Run(p, t).ok());
+    ExpectSameResidues(p, c, expected);
+  }
+
+  // Random operands.
+  void Check(const Case& t) {
+    Check(t, Words(Size(t, t.m, t.k)), Words(Size(t, t.k, t.n)));
+  }
+
+  static Error Run(const RingProduct& p, const Case& t) {
+    TACIT_GPU_RETURN_IF_ERROR(gpu::Check(p));
+    const size_t bytes = PlanFor(p, library(), 512, t.least).bytes;
+    Result<GemmPlan> plan = PlanWithin(p, library(), 512, bytes);
+    if (!plan.ok()) return plan.error();
+    EXPECT_EQ(plan->by_library, library() && t.m > 16);
+    std::vector<Bytes16> workspace(bytes / sizeof(Bytes16));
+    std::fill_n(reinterpret_cast<uint8_t*>(workspace.data()), bytes, 0xa5);
+    HostBackend backend(t.multiprocessors);
+    return GemmSteps<HostBackend>(p, *plan, workspace.data(), backend).Run();
+  }
+
+  static void Reference(const RingProduct& p, Vec& c) {
+    for (size_t matrix = 0; matrix < p.batch; ++matrix) {
+      // GemmReference has A in rows: a transposed one is copied.
+      Vec a(p.m * p.k);
+      const uint64_t* from = p.a.words + matrix * p.a.batch_stride;
+      for (size_t i = 0; i < p.m; ++i) {
+        for (size_t q = 0; q < p.k; ++q) {
+          a[i * p.k + q] = p.a.layout == Layout::kRowMajor
+                               ? from[i * p.a.ld + q]
+                               : from[q * p.a.ld + i];
+        }
+      }
+      GemmReference({.m = p.m,
+                     .n = p.n,
+                     .k = p.k,
+                     .a = a.data(),
+                     .lda = p.k,
+                     .b = p.b.words + matrix * p.b.batch_stride,
+                     .ldb = p.b.ld,
+                     .b_layout = p.b.layout,
+                     .c = c.data() + matrix * p.c_batch_stride,
+                     .ldc = p.ldc,
+                     .accumulate = p.accumulate});
+    }
+  }
+
+  // The product where it is, and untouched words beside it.
+  static void ExpectSameResidues(const RingProduct& p, const Vec& c,
+                                 const Vec& expected) {
+    for (size_t i = 0; i < c.size(); ++i) {
+      const bool border = p.ldc > 0 && i % p.ldc >= p.n;
+      const int width = border ? 64 : p.width;
+      ASSERT_EQ(Reduce(c[i], width), Reduce(expected[i], width))
+          << "m " << p.m << ", n " << p.n << ", k " << p.k << ", width "
+          << p.width << ", batch " << p.batch << ", at " << i;
+    }
+  }
+
+  std::mt19937_64 rng_{7};  // test data
+};
+
+TEST(LimbsTest, DigitsAddUpToTheWord) {
+  std::mt19937_64 rng(1);
+  Vec words(std::begin(kAdversarial), std::end(kAdversarial));
+  for (int i = 0; i < 1000; ++i) words.push_back(rng());
+  for (uint64_t word : words) {
+    const uint64_t digits = BalancedDigits(word);
+    for (int limbs = 1; limbs <= kMaxLimbs; ++limbs) {
+      uint64_t sum = 0;
+      for (int i = 0; i < limbs; ++i) {
+        const int64_t digit = static_cast<int8_t>(digits >> (8 * i));
+        sum += static_cast<uint64_t>(digit) << (8 * i);
+      }
+      ASSERT_EQ(Reduce(sum, 8 * limbs), Reduce(word, 8 * limbs)) << word;
+    }
+  }
+  EXPECT_EQ(BalancedDigits(0x7f7f7f7f7f7f7f80), 0x8080808080808080);
+}
+
+TEST(LimbShapeTest, NoChunkCanOverflowInt32) {
+  for (int width = 1; width <= 64; ++width) {
+    for (size_t depth :
+         {0, 1, 63, 64, 65, 16320, 16321, 131008, 131009, 1 << 20}) {
+      const LimbShape shape{5, depth, width, Operand::kRight};
+      size_t total = 0;
+      for (size_t chunk = 0; chunk < shape.chunks(); ++chunk) {
+        EXPECT_EQ(shape.chunk_offset(chunk),
+                  total * shape.limbs() * shape.stored_rows());
+        EXPECT_GT(shape.depth_of(chunk), 0);
+        EXPECT_LT(shape.depth_of(chunk) * shape.limbs(), 1 << 17);
+        total += shape.depth_of(chunk);
+      }
+      EXPECT_EQ(total, shape.stored_depth());
+      EXPECT_EQ(shape.bytes(), 16 * shape.limbs() * total);
+    }
+  }
+}
+
+TEST(GemvTest, ShareWorkUsesEveryStepOnce) {
+  for (size_t depth : {64, 128, 192, 4096, 11008, 16320}) {
+    for (size_t n : {1, 16, 512, 4096, 11008}) {
+      GemvArgs args{};
+      args.m = 1, args.n = n, args.depth = depth, args.batch = 1;
+      ShareWork(args, 132);
+      ASSERT_EQ(kGemvWarps % args.depth_warps, 0);
+      std::vector<int> visits(args.row_tiles() * depth / kGemvDepth);
+      for (uint32_t y = 0; y < args.depth_blocks; ++y) {
+        for (size_t x = 0; x < args.row_blocks(); ++x) {
+          for (uint32_t w = 0; w < kGemvWarps; ++w) {
+            const auto place = GemvPlace::Of(args, x, y, 0, w);
+            if (place.row_tile >= args.row_tiles()) continue;
+            for (size_t s = place.first_step; s < depth / kGemvDepth;
+                 s += place.step_stride) {
+              ++visits[place.row_tile * (depth / kGemvDepth) + s];
+            }
+          }
+        }
+      }
+      EXPECT_EQ(visits, std::vector<int>(visits.size(), 1));
+    }
+  }
+}
+
+TEST_P(RingGemmTest, EverySizeMatchesTheDefinition) {
+  for (size_t m : {0, 1, 2, 7, 8, 9, 15, 16, 17, 33}) {
+    for (size_t n : {0, 1, 15, 16, 17, 33}) {
+      for (size_t k : {0, 1, 16, 63, 64, 65, 130}) {
+        ASSERT_NO_FATAL_FAILURE(Check({.m = m, .n = n, .k = k, .width = 48}));
+        ASSERT_NO_FATAL_FAILURE(Check({.m = m,
+                                       .n = n,
+                                       .k = k,
+                                       .accumulate = Accumulate::kSubtract,
+                                       .extra = 3}));
+      }
+    }
+  }
+}
+
+TEST_P(RingGemmTest, EveryWidthMatchesTheDefinition) {
+  for (int width = 1; width <= 64; ++width) {
+    for (size_t m : {1, 9, 20}) {
+      ASSERT_NO_FATAL_FAILURE(
+          Check({.m = m, .n = 18, .k = 70, .width = width}));
+    }
+  }
+}
+
+TEST_P(RingGemmTest, LayoutsAndUpdatesMatchTheDefinition) {
+  for (Layout a : {Layout::kRowMajor, Layout::kTransposed}) {
+    for (Layout b : {Layout::kRowMajor, Layout::kTransposed}) {
+      for (Accumulate accumulate :
+           {Accumulate::kOverwrite, Accumulate::kAdd, Accumulate::kSubtract}) {
+        for (size_t m : {5, 40}) {
+          ASSERT_NO_FATAL_FAILURE(Check({.m = m,
+                                         .n = 35,
+                                         .k = 90,
+                                         .width = 56,
+                                         .a_layout = a,
+                                         .b_layout = b,
+                                         .accumulate = accumulate,
+                                         .extra = 2}));
+        }
+      }
+    }
+  }
+}
+
+// Weights x public and share x public: either side may have been packed before.
+TEST_P(RingGemmTest, PackedOperandsMatchTheDefinition) {
+  for (bool pack_a : {false, true}) {
+    for (bool pack_b : {false, true}) {
+      for (size_t m : {3, 20}) {
+        ASSERT_NO_FATAL_FAILURE(Check({.m = m,
+                                       .n = 20,
+                                       .k = 100,
+                                       .width = 40,
+                                       .batch = 2,
+                                       .pack_a = pack_a,
+                                       .pack_b = pack_b}));
+      }
+    }
+  }
+}
+
+// Attention: queries by keys, probabilities by values; keys shared by heads.
+TEST_P(RingGemmTest, BatchesMatchTheDefinition) {
+  for (size_t m : {1, 4, 24}) {
+    for (bool shared : {false, true}) {
+      ASSERT_NO_FATAL_FAILURE(Check({.m = m,
+                                     .n = 30,
+                                     .k = 64,
+                                     .batch = 5,
+                                     .extra = 1,
+                                     .shared_b = shared}));
+      ASSERT_NO_FATAL_FAILURE(Check({.m = m,
+                                     .n = 64,
+                                     .k = 30,
+                                     .width = 46,
+                                     .batch = 3,
+                                     .b_layout = Layout::kRowMajor,
+                                     .accumulate = Accumulate::kAdd,
+                                     .shared_b = shared}));
+    }
+  }
+}
+
+TEST_P(RingGemmTest, ExtremeDigitsMatchTheDefinition) {
+  for (uint64_t x : kAdversarial) {
+    for (uint64_t y : kAdversarial) {
+      for (int width : {8, 33, 48, 64}) {
+        for (size_t m : {2, 18}) {
+          const Case t{.m = m, .n = 17, .k = 130, .width = width};
+          ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 130, x), Vec(17 * 130, y)));
+        }
+      }
+    }
+  }
+}
+
+// Deeper than one chunk, with the digits whose products are largest: the sums
+// reach the bound that chunks are made for.
+TEST_P(RingGemmTest, DepthBeyondTheSplitMatchesTheDefinition) {
+  for (size_t m : {2, 17}) {
+    for (Accumulate accumulate :
+         {Accumulate::kOverwrite, Accumulate::kAdd, Accumulate::kSubtract}) {
+      const Case t{.m = m, .n = 3, .k = 40000, .accumulate = accumulate};
+      ASSERT_NO_FATAL_FAILURE(Check(t));
+      ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 40000, 0x7f7f7f7f7f7f7f80),
+                                    Vec(3 * 40000, 0x7f7f7f7f7f7f7f80)));
+    }
+  }
+  Check({.m = 17, .n = 2, .k = 140000, .width = 7});
+  Check({.m = 2, .n = 2, .k = 140000, .width = 7});
+}
+
+// Few rows of the right operand: blocks share the depth and add atomically.
+TEST_P(RingGemmTest, BlocksThatShareTheDepthMatchTheDefinition) {
+  for (Accumulate accumulate :
+       {Accumulate::kOverwrite, Accumulate::kAdd, Accumulate::kSubtract}) {
+    Check({.m = 3,
+           .n = 20,
+           .k = 9000,
+           .accumulate = accumulate,
+           .extra = 2,
+           .multiprocessors = 132});
+  }
+}
+
+TEST_P(RingGemmTest, LittleWorkspaceGivesTheSameResult) {
+  for (size_t n : {255, 256, 257, 700}) {
+    Check({.m = 19, .n = n, .k = 65, .width = 24, .extra = 1, .least = true});
+    Check({.m = 19, .n = n, .k = 65, .width = 24, .batch = 2, .least = true});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, RingGemmTest, testing::Bool(),
+                         [](const testing::TestParamInfo<bool>& info) {
+                           return info.param ? "Library" : "OwnKernel";
+                         });
+
+RingProduct Valid(const uint64_t* words, uint64_t* c) {
+  RingProduct p{.m = 20, .n = 20, .k = 20};
+  p.a = {.words = words, .ld = 20};
+  p.b = {.words = words, .ld = 20};
+  p.c = c;
+  p.ldc = 20;
+  return p;
+}
+
+TEST(RingProductTest, BadArgumentsAreRejectedWithFigures) {
+  const Vec words(400);
+  Vec c(400);
+  const RingProduct valid = Valid(words.data(), c.data());
+  EXPECT_TRUE(Check(valid).ok());
+  const auto rejects = [&](auto change, const std::string& words_of_it) {
+    RingProduct p = valid;
+    change(p);
+    const Error error = Check(p);
+    EXPECT_EQ(error.code(), Code::kInvalidArgument);
+    EXPECT_NE(error.message().find(words_of_it), std::string::npos)
+        << error.message();
+  };
+  rejects([](RingProduct& p) { p.width = 0; }, "width 0");
+  rejects([](RingProduct& p) { p.width = 65; }, "width 65");
+  rejects([](RingProduct& p) { p.k = size_t{1} << 31; }, "too large");
+  rejects([](RingProduct& p) { p.k = ~size_t{0}; }, "too large");
+  rejects([](RingProduct& p) { p.m = p.n = size_t{1} << 30; }, "too large");
+  rejects([](RingProduct& p) { p.batch = 65536; }, "too large");
+  rejects([](RingProduct& p) { p.a.words = nullptr; }, "left operand");
+  rejects([](RingProduct& p) { p.b.words = nullptr; }, "right operand");
+  rejects([](RingProduct& p) { p.a.ld = 19; }, "row stride 19");
+  rejects([](RingProduct& p) { p.c = nullptr; }, "result");
+  rejects([](RingProduct& p) { p.ldc = 19; }, "row stride 19");
+  rejects(
+      [](RingProduct& p) { p.a.limbs = reinterpret_cast<const int8_t*>(8); },
+      "aligned");
+}
+
+TEST(RingProductTest, TooLittleWorkspaceIsAnErrorWithFigures) {
+  const Vec words(400);
+  Vec c(400);
+  const RingProduct p = Valid(words.data(), c.data());
+  const size_t least = PlanFor(p, true, 512, true).bytes;
+  EXPECT_TRUE(PlanWithin(p, true, 512, least).ok());
+  const auto plan = PlanWithin(p, true, 512, least - 1);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code(), Code::kResourceExhausted);
+  EXPECT_NE(plan.error().message().find(std::to_string(least)),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace tacit::gpu
