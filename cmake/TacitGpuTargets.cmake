@@ -9,7 +9,7 @@ target_include_directories(tacit_gpu_flags INTERFACE
 target_compile_options(tacit_gpu_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-sign-compare>
   # constexpr functions, as of common/ring/ring.h, are callable on the device.
-  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wno-sign-compare>")
+  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wno-sign-compare,-Wno-unknown-pragmas>")
 target_link_libraries(tacit_gpu_flags INTERFACE ${CMAKE_DL_LIBS})
 if(TACIT_HAVE_CUDA)
   target_compile_definitions(tacit_gpu_flags INTERFACE TACIT_HAVE_CUDA=1)

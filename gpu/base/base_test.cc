@@ -1,8 +1,10 @@
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "gpu/base/arena.h"
 #include "gpu/base/device.h"
 #include "gpu/base/error.h"
 #include "gpu/base/launch.h"
@@ -55,6 +57,56 @@ TEST(ErrorTest, ResultHoldsAValueOrWhyThereIsNone) {
   EXPECT_EQ(*ToStatusOr(Result<int>(7)), 7);
   EXPECT_EQ(ToStatusOr(Result<int>(Error(Code::kUnavailable, "gone"))).status(),
             absl::UnavailableError("gone"));
+}
+
+TEST(ArenaLayoutTest, GivesAlignedDistinctPartsUpToItsCapacity) {
+  ArenaLayout arena(1000);
+  EXPECT_EQ(*arena.Allocate(1), 0);
+  EXPECT_EQ(*arena.Allocate(256), 256);
+  EXPECT_EQ(*arena.Allocate(0), 512);
+  const size_t mark = arena.used();
+  EXPECT_EQ(*arena.Allocate(488), 512);  // to the end, which is not aligned
+  EXPECT_EQ(arena.used(), 1000);
+  EXPECT_EQ(*arena.Allocate(0), 1000);
+  EXPECT_FALSE(arena.Allocate(1).ok());
+  arena.Release(mark);
+  EXPECT_EQ(*arena.Allocate(300), 512);
+  EXPECT_EQ(arena.highest(), 1000);
+}
+
+TEST(ArenaLayoutTest, TooMuchIsAnErrorWithFigures) {
+  ArenaLayout arena(1000);
+  ASSERT_TRUE(arena.Allocate(256).ok());
+  for (size_t bytes : {size_t{745}, ~size_t{0}}) {
+    const Error error = arena.Allocate(bytes).error();
+    EXPECT_EQ(error.code(), Code::kResourceExhausted);
+    for (const std::string& figure :
+         {std::to_string(bytes), std::string("256 of the session's 1000")}) {
+      EXPECT_NE(error.message().find(figure), std::string::npos)
+          << error.message();
+    }
+  }
+  EXPECT_TRUE(arena.Allocate(744).ok());
+}
+
+TEST(MemoryBudgetTest, SessionsShareItAndGiveItBack) {
+  MemoryBudget budget(100);
+  auto first = budget.Reserve(60);
+  ASSERT_TRUE(first.ok());
+  {
+    auto second = budget.Reserve(40);
+    ASSERT_TRUE(second.ok());
+    const Error error = budget.Reserve(1).error();
+    EXPECT_EQ(error.code(), Code::kResourceExhausted);
+    EXPECT_NE(error.message().find("2 others have 100 of 100"),
+              std::string::npos)
+        << error.message();
+    const auto moved = *std::move(second);
+    EXPECT_EQ(budget.reserved(), 100);
+  }
+  EXPECT_EQ(budget.reserved(), 60);
+  EXPECT_FALSE(budget.Reserve(~size_t{0}).ok());
+  EXPECT_TRUE(budget.Reserve(40).ok());
 }
 
 TEST(DeviceTest, PeaksFollowFromTheFigures) {
