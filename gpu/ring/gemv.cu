@@ -44,8 +44,12 @@ class DeviceWarp {
   Lane state_;
 };
 
+// Two blocks on a multiprocessor where the registers of one warp allow it: one
+// loads while the other multiplies.
 template <int kLimbs, int kTiles>
-__global__ void __launch_bounds__(kGemvWarps * 32) GemvKernel(GemvArgs args) {
+__global__ void __launch_bounds__(kGemvWarps * 32,
+                                  kTiles == 1 && kLimbs < 8 ? 2 : 1)
+    GemvKernel(GemvArgs args) {
   constexpr int kPartial = kTiles * 32 * 4;
   __shared__ uint64_t partials[kGemvWarps * kPartial];
   const uint32_t warp = threadIdx.x / 32;

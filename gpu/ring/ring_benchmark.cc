@@ -1,0 +1,225 @@
+// Ring products on the device. Operands are random: zeros run faster.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "benchmark/benchmark.h"
+#include "gpu/base/memory.h"
+#include "gpu/check/device_benchmark.h"
+#include "gpu/ring/cublaslt.h"
+#include "gpu/ring/gemm.h"
+
+namespace tacit::gpu {
+namespace {
+
+// Random words on the device: a block from the host, repeated, since gigabytes
+// from a generator would take longer than what is measured.
+Result<DeviceArray<uint64_t>> RandomWords(size_t size) {
+  constexpr size_t kBlock = (1 << 20) - 3;
+  std::mt19937_64 rng(7);
+  std::vector<uint64_t> block(std::min(size, kBlock));
+  for (uint64_t& word : block) word = rng();
+  TACIT_GPU_ASSIGN_OR_RETURN(auto words, DeviceArray<uint64_t>::Create(size));
+  for (size_t i = 0; i < size; i += block.size()) {
+    const size_t count = std::min(block.size(), size - i);
+    TACIT_GPU_RETURN_IF_ERROR(CopyToDevice(words.data() + i, block.data(),
+                                           count * sizeof(uint64_t), nullptr));
+  }
+  TACIT_GPU_RETURN_IF_ERROR(Synchronize(nullptr));
+  return Result<DeviceArray<uint64_t>>(std::move(words));
+}
+
+// X [m, k] by a packed weight [n, k]: what a linear layer does.
+struct Layer {
+  RingGemm gemm;
+  DeviceArray<uint64_t> x, c;
+  DeviceArray<int8_t> weight;
+  DeviceArray<uint8_t> workspace;
+  RingProduct product;
+
+  static Result<Layer> Create(RingGemm gemm, size_t m, size_t n, size_t k,
+                              int width) {
+    RingProduct p{.m = m, .n = n, .k = k, .width = width};
+    TACIT_GPU_ASSIGN_OR_RETURN(auto x, RandomWords(m * k));
+    TACIT_GPU_ASSIGN_OR_RETURN(auto c, RandomWords(m * n));
+    TACIT_GPU_ASSIGN_OR_RETURN(auto weight,
+                               DeviceArray<int8_t>::Create(p.right().bytes()));
+    TACIT_GPU_RETURN_IF_ERROR(PackRandom(gemm, p, weight));
+    p.a = {.words = x.data(), .ld = k};
+    p.b = {.limbs = weight.data()};
+    p.c = c.data();
+    p.ldc = n;
+    TACIT_GPU_ASSIGN_OR_RETURN(
+        auto workspace, DeviceArray<uint8_t>::Create(gemm.WorkspaceBytes(p)));
+    return Layer{std::move(gemm),   std::move(x),         std::move(c),
+                 std::move(weight), std::move(workspace), p};
+  }
+
+  static Error PackRandom(const RingGemm& gemm, const RingProduct& p,
+                          DeviceArray<int8_t>& weight) {
+    TACIT_GPU_ASSIGN_OR_RETURN(auto words, RandomWords(p.n * p.k));
+    TACIT_GPU_RETURN_IF_ERROR(gemm.Pack(
+        p.right(),
+        {.words = words.data(), .ld = p.k, .layout = Layout::kTransposed}, 1,
+        weight.data(), nullptr));
+    return Synchronize(nullptr);
+  }
+
+  Error Multiply(StreamHandle stream) {
+    return gemm.Multiply(product, workspace.data(), workspace.size(), stream);
+  }
+};
+
+Result<RingGemm> WithLibrary() {
+  TACIT_GPU_ASSIGN_OR_RETURN(auto library, CreateCublasLt());
+  return RingGemm::Create(std::move(library));
+}
+
+void RunLayer(benchmark::State& state, Result<RingGemm> gemm,
+              const Work& work) {
+  Result<Layer> layer =
+      gemm.ok() ? Layer::Create(*std::move(gemm), state.range(0),
+                                state.range(1), state.range(2), state.range(3))
+                : Result<Layer>(gemm.error());
+  if (!layer.ok()) {
+    state.SkipWithError(layer.error().message().c_str());
+    return;
+  }
+  RunOnDevice(state, work,
+              [&](StreamHandle stream) { return layer->Multiply(stream); });
+}
+
+// of_int8_peak: the limbs' products alone, over the time of everything, taking
+// X apart and putting the result together included.
+void BM_Gemm(benchmark::State& state) {
+  const double limbs = LimbsOf(static_cast<int>(state.range(3)));
+  const double products = limbs * (limbs + 1) / 2;
+  RunLayer(state, WithLibrary(),
+           {.operations = 2.0 * products * state.range(0) * state.range(1) *
+                          state.range(2)});
+}
+BENCHMARK(BM_Gemm)
+    ->ArgNames({"m", "n", "k", "width"})
+    ->Args({4096, 4096, 4096, 40})
+    ->Args({4096, 4096, 4096, 48})
+    ->Args({4096, 4096, 4096, 64})
+    ->Args({128, 11008, 4096, 48})
+    ->Args({128, 4096, 11008, 48})
+    ->Args({128, 4096, 4096, 48})
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// of_bandwidth: the packed weight, read once.
+void BM_Gemv(benchmark::State& state) {
+  const double limbs = LimbsOf(static_cast<int>(state.range(3)));
+  RunLayer(state, RingGemm::Create(nullptr),
+           {.bytes = limbs * state.range(1) * state.range(2)});
+}
+BENCHMARK(BM_Gemv)
+    ->ArgNames({"m", "n", "k", "width"})
+    ->ArgsProduct({{1, 2, 4, 8, 16}, {11008}, {4096}, {48}})
+    ->Args({1, 4096, 11008, 48})
+    ->Args({1, 4096, 4096, 48})
+    ->Args({1, 32000, 4096, 48})
+    ->Args({1, 11008, 4096, 40})
+    ->Args({1, 11008, 4096, 64})
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// One int8 product as the library does it: what BM_Gemm could reach at most.
+void BM_Int8Library(benchmark::State& state) {
+  const size_t size = state.range(0);
+  Result<std::unique_ptr<Int8Multiplier>> library = CreateCublasLt();
+  Result<DeviceArray<uint64_t>> a = RandomWords(size * size / 8);
+  Result<DeviceArray<uint64_t>> c = RandomWords(size * size / 2);
+  if (!library.ok() || !a.ok() || !c.ok()) {
+    state.SkipWithError(
+        (library.ok() ? "too little device memory" : library.error().message())
+            .c_str());
+    return;
+  }
+  Result<DeviceArray<uint8_t>> workspace =
+      DeviceArray<uint8_t>::Create((*library)->workspace_bytes());
+  if (!workspace.ok()) {
+    state.SkipWithError(workspace.error().message().c_str());
+    return;
+  }
+  const auto* digits = reinterpret_cast<const int8_t*>(a->data());
+  const Int8Product product{
+      .m = size,
+      .n = size,
+      .k = size,
+      .batch = 1,
+      .a = digits,
+      .lda = size,
+      .a_batch_stride = 0,
+      .b = digits,
+      .ldb = size,
+      .b_batch_stride = 0,
+      .c = reinterpret_cast<int32_t*>(c->data()),
+      .ldc = size,
+      .c_batch_stride = 0,
+  };
+  RunOnDevice(state, {.operations = 2.0 * size * size * size},
+              [&](StreamHandle stream) {
+                return (*library)->Multiply(product, workspace->data(), stream);
+              });
+}
+BENCHMARK(BM_Int8Library)
+    ->ArgName("size")
+    ->Arg(4096)
+    ->Arg(8192)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// A copy on the device, bytes read and written: what BM_Gemv could reach at
+// most.
+void BM_Copy(benchmark::State& state) {
+  const size_t bytes = size_t{1} << 30;
+  Result<DeviceArray<uint64_t>> from = RandomWords(bytes / 8);
+  Result<DeviceArray<uint64_t>> to = RandomWords(bytes / 8);
+  if (!from.ok() || !to.ok()) {
+    state.SkipWithError("too little device memory");
+    return;
+  }
+  RunOnDevice(state, {.bytes = 2.0 * bytes}, [&](StreamHandle stream) {
+    return CopyOnDevice(to->data(), from->data(), bytes, stream);
+  });
+}
+BENCHMARK(BM_Copy)->UseManualTime()->Unit(benchmark::kMicrosecond);
+
+// Words to limb planes: 8 bytes read and `limbs` written for an element.
+void BM_Pack(benchmark::State& state) {
+  const LimbShape shape{4096, 4096, static_cast<int>(state.range(0)),
+                        Operand::kRight};
+  const auto layout =
+      state.range(1) != 0 ? Layout::kTransposed : Layout::kRowMajor;
+  Result<RingGemm> gemm = RingGemm::Create(nullptr);
+  Result<DeviceArray<uint64_t>> words = RandomWords(shape.rows * shape.depth);
+  Result<DeviceArray<int8_t>> limbs =
+      DeviceArray<int8_t>::Create(gemm.ok() ? shape.bytes() : 0);
+  if (!gemm.ok() || !words.ok() || !limbs.ok()) {
+    state.SkipWithError(gemm.ok() ? "too little device memory"
+                                  : gemm.error().message().c_str());
+    return;
+  }
+  const GemmOperand operand{
+      .words = words->data(), .ld = 4096, .layout = layout};
+  RunOnDevice(state,
+              {.bytes = (8.0 + shape.limbs()) * shape.rows * shape.depth},
+              [&](StreamHandle stream) {
+                return gemm->Pack(shape, operand, 1, limbs->data(), stream);
+              });
+}
+BENCHMARK(BM_Pack)
+    ->ArgNames({"width", "along_rows"})
+    ->ArgsProduct({{48, 64}, {0, 1}})
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace tacit::gpu
