@@ -10,7 +10,7 @@
 namespace tacit::gpu {
 namespace {
 
-TACIT_GPU_CHECK(Base, DeviceIsHealthy) { return CheckHealth(0); }
+TACIT_GPU_SMALL_CHECK(Base, DeviceIsHealthy) { return CheckHealth(0); }
 
 TACIT_GPU_CHECK(Base, CopiesThereAndBack) {
   std::mt19937_64 rng(1);
@@ -58,7 +58,7 @@ TACIT_GPU_CHECK(Base, PinnedRingDeliversEveryBuffer) {
   return ExpectEqual("64 buffers", read, values);
 }
 
-TACIT_GPU_CHECK(Base, ArenaWipesWhatItFrees) {
+TACIT_GPU_SMALL_CHECK(Base, ArenaWipesWhatItFrees) {
   TACIT_GPU_ASSIGN_OR_RETURN(Arena arena, Arena::Create(1 << 20));
   const size_t mark = arena.mark();
   TACIT_GPU_ASSIGN_OR_RETURN(uint64_t* const words,

@@ -24,6 +24,7 @@ struct Check {
   const char* suite;
   const char* name;
   Error (*run)();
+  bool small;  // little enough work to be run under compute-sanitizer
 };
 
 // All checks that are linked in, in no order that means anything.
@@ -34,10 +35,15 @@ inline bool RegisterCheck(Check check) {
   return true;
 }
 
-#define TACIT_GPU_CHECK(suite, name)                                \
-  static ::tacit::gpu::Error suite##_##name();                      \
-  [[maybe_unused]] static const bool suite##_##name##_registered =  \
-      ::tacit::gpu::RegisterCheck({#suite, #name, suite##_##name}); \
+#define TACIT_GPU_CHECK(suite, name) TACIT_GPU_CHECK_(suite, name, false)
+// For checks of a few hundred launches on small arrays: bench/gpu.sh runs them
+// under compute-sanitizer too.
+#define TACIT_GPU_SMALL_CHECK(suite, name) TACIT_GPU_CHECK_(suite, name, true)
+
+#define TACIT_GPU_CHECK_(suite, name, small)                               \
+  static ::tacit::gpu::Error suite##_##name();                             \
+  [[maybe_unused]] static const bool suite##_##name##_registered =         \
+      ::tacit::gpu::RegisterCheck({#suite, #name, suite##_##name, small}); \
   static ::tacit::gpu::Error suite##_##name()
 
 // The first difference, with its place; values may be shown, since a check's

@@ -183,6 +183,21 @@ std::vector<Case> Deep(size_t m) {
   };
 }
 
+// One of each kind: for compute-sanitizer, under which everything takes long.
+TACIT_GPU_SMALL_CHECK(RingGemv, Few) {
+  return CheckAll(
+      RingGemm::Create(nullptr),
+      {{.m = 1, .n = 17, .k = 65, .width = 48},
+       {.m = 9, .n = 33, .k = 1, .batch = 2},
+       {.m = 16, .n = 40, .k = 2000, .accumulate = Accumulate::kAdd},
+       {.m = 5, .n = 40, .k = 9000, .width = 7},
+       {.m = 35,
+        .n = 15,
+        .k = 100,
+        .b_layout = Layout::kRowMajor,
+        .accumulate = Accumulate::kSubtract,
+        .pack_b = true}});
+}
 TACIT_GPU_CHECK(RingGemv, Sizes) {
   return CheckAll(RingGemm::Create(nullptr), Sizes(0, 16));
 }
@@ -207,7 +222,7 @@ TACIT_GPU_CHECK(RingGemm, WidthsAndUpdatesByLibrary) {
 TACIT_GPU_CHECK(RingGemm, DeepAndExtremeByLibrary) {
   return CheckAll(WithLibrary(), Deep(33));
 }
-TACIT_GPU_CHECK(RingGemm, LittleWorkspaceByLibrary) {
+TACIT_GPU_SMALL_CHECK(RingGemm, LittleWorkspaceByLibrary) {
   return CheckAll(WithLibrary(),
                   {{.m = 40, .n = 700, .k = 300, .least_workspace = true},
                    {.m = 40,
@@ -219,7 +234,7 @@ TACIT_GPU_CHECK(RingGemm, LittleWorkspaceByLibrary) {
 }
 
 // A decode step is captured once and launched on new values.
-TACIT_GPU_CHECK(RingGemv, RunsInAGraph) {
+TACIT_GPU_SMALL_CHECK(RingGemv, RunsInAGraph) {
   std::mt19937_64 rng(8);
   const Case t{.m = 1, .n = 500, .k = 700, .width = 48};
   TACIT_GPU_ASSIGN_OR_RETURN(const auto gemm, RingGemm::Create(nullptr));
