@@ -6,8 +6,6 @@
 set(TACIT_CUDA auto CACHE STRING
   "CUDA backend: auto (if nvcc is found), on (fail without nvcc), off")
 set_property(CACHE TACIT_CUDA PROPERTY STRINGS auto on off)
-set(TACIT_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;100" CACHE STRING
-  "CUDA architectures; one without -real brings PTX for later devices too")
 
 set(TACIT_HAVE_CUDA OFF)
 if(TACIT_CUDA STREQUAL off)
@@ -34,8 +32,19 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   set(CMAKE_CUDA_COMPILER ${TACIT_NVCC})
 endif()
 
-# Before the language is enabled: the compiler's own default may name an
-# architecture that it no longer compiles for.
+# Architectures are chosen before the language is enabled: the compiler's own
+# default may be one that it no longer compiles for. One without -real brings PTX
+# for later devices too.
+set(default_architectures "80-real;86-real;89-real;90a-real;100")
+if(CMAKE_CUDA_COMPILER)
+  execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version
+    OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
+  if(nvcc_version MATCHES "release 12\\.([0-9]+)" AND CMAKE_MATCH_1 LESS 8)
+    set(default_architectures "80-real;86-real;89-real;90a-real;90")
+  endif()
+endif()
+set(TACIT_CUDA_ARCHITECTURES "${default_architectures}" CACHE STRING
+  "CUDA architectures to compile for")
 set(CMAKE_CUDA_ARCHITECTURES ${TACIT_CUDA_ARCHITECTURES})
 enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)

@@ -62,6 +62,14 @@ function(tacit_gpu_test name)
   endif()
 endfunction()
 
+# tacit_gpu_cuda_test(NAME ...): a tacit_gpu_test with CUDA sources, only where
+# there is nvcc.
+function(tacit_gpu_cuda_test name)
+  if(TACIT_HAVE_CUDA)
+    tacit_gpu_test(${name} ${ARGN})
+  endif()
+endfunction()
+
 # tacit_gpu_benchmark(NAME ...): a tacit_benchmark of kernels on the device,
 # named gpu_*_benchmark. Only where there is nvcc.
 function(tacit_gpu_benchmark name)

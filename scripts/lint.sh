@@ -21,8 +21,10 @@ if [[ "${1:-}" == --changed ]]; then
   fi
 fi
 
-# run-clang-tidy takes regular expressions over absolute paths.
+# run-clang-tidy takes regular expressions over absolute paths. CUDA's sources are
+# compiled with options that clang does not know.
 patterns=()
+if ((${#files[@]} == 0)); then patterns=('\.cc$'); fi
 for file in ${files[@]+"${files[@]}"}; do
   patterns+=("^$(realpath "$file" | sed 's/[][\.*^$+?(){}|]/\\&/g')\$")
 done

@@ -30,6 +30,10 @@ Advice AdviceFor(cudaError_t code) {
       return {Code::kUnavailable,
               "build with this device's architecture in "
               "TACIT_CUDA_ARCHITECTURES"};
+    case cudaErrorSystemNotReady:
+      return {Code::kUnavailable,
+              "the driver is starting or its services are down: look at "
+              "nvidia-smi and the kernel log"};
     case cudaErrorInvalidDevice:
       return {Code::kInvalidArgument, "name a device that nvidia-smi lists"};
     case cudaErrorIllegalAddress:

@@ -62,7 +62,8 @@ struct GemvArgs {
 };
 
 // Fills depth_warps and depth_blocks: warps without a step of the depth are of
-// no use, and blocks should be a few for each multiprocessor.
+// no use, and every multiprocessor should have a block, or better two. A block
+// that shares the depth has at least two steps for each warp.
 inline void ShareWork(GemvArgs& args, int multiprocessors) {
   const size_t steps = args.depth / kGemvDepth;
   args.depth_warps = 1;
@@ -70,9 +71,9 @@ inline void ShareWork(GemvArgs& args, int multiprocessors) {
     args.depth_warps *= 2;
   }
   args.depth_blocks = 1;
-  const size_t wanted = 2 * static_cast<size_t>(multiprocessors);
+  const size_t wanted = static_cast<size_t>(multiprocessors) * 3 / 2;
   while (args.row_blocks() * args.batch * args.depth_blocks < wanted &&
-         steps >= 4 * size_t{args.depth_warps} * 2 * args.depth_blocks) {
+         steps >= size_t{args.depth_warps} * 4 * args.depth_blocks) {
     args.depth_blocks *= 2;
   }
 }
