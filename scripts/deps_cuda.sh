@@ -17,6 +17,7 @@ if [[ $version != 13.* ]]; then
   exit 2
 fi
 
+scripts/deps.sh --auto python
 echo "deps-cuda: installing CUDA $version into $folder"
 rm -rf "$folder"
 python3 -m venv "$folder"
