@@ -73,8 +73,9 @@ class Graph {
  public:
   // Records what `enqueue` enqueues on `stream`, without running it. Shapes and
   // addresses stay as they were; what is at the addresses may change. `enqueue`
-  // must not wait for the device or allocate memory; if it fails or does, its
-  // error is returned, and nothing stays captured.
+  // must not wait for the device or allocate memory, and has run once before,
+  // since first launches load kernels and let a library choose; if it fails,
+  // its error is returned, and nothing stays captured.
   static Result<Graph> Capture(Stream& stream,
                                const std::function<Error()>& enqueue);
 

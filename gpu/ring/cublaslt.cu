@@ -17,6 +17,7 @@
 namespace tacit::gpu::lt {
 static_assert(kOpN == CUBLAS_OP_N && kOpT == CUBLAS_OP_T);
 static_assert(kCompute32I == CUBLAS_COMPUTE_32I);
+static_assert(kNotSupported == CUBLAS_STATUS_NOT_SUPPORTED);
 static_assert(kInt8 == CUDA_R_8I && kInt32 == CUDA_R_32I);
 static_assert(kDescTransA == CUBLASLT_MATMUL_DESC_TRANSA);
 static_assert(kDescTransB == CUBLASLT_MATMUL_DESC_TRANSB);
@@ -97,6 +98,7 @@ class CublasLt : public Int8Multiplier {
                  StreamHandle stream) override {
     if (p.m == 0 || p.n == 0 || p.batch == 0) return {};
     TACIT_GPU_ASSIGN_OR_RETURN(const Plan* plan, PlanFor(p));
+    if (plan == nullptr) return OneByOne(p, workspace, stream);
     // In the library's columns: C^T [n, m] = B [n, k] A^T [k, m].
     const int32_t one = 1, zero = 0;
     return FromLt(
@@ -111,8 +113,29 @@ class CublasLt : public Int8Multiplier {
  private:
   using Key = std::array<size_t, 10>;
 
-  // Finding an algorithm costs as much as a small product, so it is done once
-  // for each shape. A model has few.
+  // For a batch that the library has no algorithm for.
+  Error OneByOne(const Int8Product& batch, void* workspace,
+                 StreamHandle stream) {
+    if (batch.batch == 1) {
+      return Error(Code::kInternal,
+                   "cuBLASLt has no algorithm for an int8 product of " +
+                       std::to_string(batch.m) + " x " +
+                       std::to_string(batch.k) + " by " +
+                       std::to_string(batch.n) + " rows; report this");
+    }
+    Int8Product one = batch;
+    one.batch = 1;
+    for (size_t i = 0; i < batch.batch; ++i) {
+      TACIT_GPU_RETURN_IF_ERROR(Multiply(one, workspace, stream));
+      one.a += batch.a_batch_stride;
+      one.b += batch.b_batch_stride;
+      one.c += batch.c_batch_stride;
+    }
+    return {};
+  }
+
+  // Null if the library has no algorithm for it. Finding one costs as much as a
+  // small product, so it is done once for each shape. A model has few.
   Result<const Plan*> PlanFor(const Int8Product& p) {
     const Key key = {p.m,
                      p.n,
@@ -126,13 +149,14 @@ class CublasLt : public Int8Multiplier {
                      p.c_batch_stride};
     const std::lock_guard lock(mutex_);
     const auto found = plans_.find(key);
-    if (found != plans_.end()) return &found->second;
-    TACIT_GPU_ASSIGN_OR_RETURN(Plan plan, MakePlan(p));
-    return &plans_.emplace(key, std::move(plan)).first->second;
+    if (found != plans_.end()) return found->second.get();
+    TACIT_GPU_ASSIGN_OR_RETURN(auto plan, MakePlan(p));
+    return plans_.emplace(key, std::move(plan)).first->second.get();
   }
 
-  Result<Plan> MakePlan(const Int8Product& p) {
-    Plan plan(functions_);
+  Result<std::unique_ptr<Plan>> MakePlan(const Int8Product& p) {
+    auto owned = std::make_unique<Plan>(functions_);
+    Plan& plan = *owned;
     TACIT_GPU_RETURN_IF_ERROR(Operation(plan));
     TACIT_GPU_RETURN_IF_ERROR(
         Layout(plan.b, lt::kInt8, p.k, p.n, p.ldb, p.batch, p.b_batch_stride));
@@ -140,8 +164,9 @@ class CublasLt : public Int8Multiplier {
         Layout(plan.a, lt::kInt8, p.k, p.m, p.lda, p.batch, p.a_batch_stride));
     TACIT_GPU_RETURN_IF_ERROR(
         Layout(plan.c, lt::kInt32, p.n, p.m, p.ldc, p.batch, p.c_batch_stride));
-    TACIT_GPU_RETURN_IF_ERROR(Choose(plan));
-    return Result<Plan>(std::move(plan));
+    TACIT_GPU_ASSIGN_OR_RETURN(const bool found, Choose(plan));
+    if (!found) owned.reset();
+    return Result<std::unique_ptr<Plan>>(std::move(owned));
   }
 
   // The tensor cores' int8 form: first operand transposed, second not.
@@ -184,8 +209,8 @@ class CublasLt : public Int8Multiplier {
         "batch");
   }
 
-  // The library's first proposal within the workspace.
-  Error Choose(Plan& plan) {
+  // The library's first proposal within the workspace; false if it has none.
+  Result<bool> Choose(Plan& plan) {
     Owned<lt::Preference> preference(functions_.MatmulPreferenceDestroy);
     TACIT_GPU_RETURN_IF_ERROR(
         FromLt(functions_, functions_.MatmulPreferenceCreate(preference.out()),
@@ -198,25 +223,21 @@ class CublasLt : public Int8Multiplier {
         "preference"));
     lt::HeuristicResult result = {};
     int found = 0;
-    TACIT_GPU_RETURN_IF_ERROR(FromLt(
-        functions_,
-        functions_.MatmulAlgoGetHeuristic(
-            handle_, plan.desc.get(), plan.b.get(), plan.a.get(), plan.c.get(),
-            plan.c.get(), preference.get(), 1, &result, &found),
-        "choice of an algorithm"));
-    if (found == 0) {
-      return Error(
-          Code::kInternal,
-          "cuBLASLt has no algorithm for an int8 product; report this");
-    }
+    const lt::Status status = functions_.MatmulAlgoGetHeuristic(
+        handle_, plan.desc.get(), plan.b.get(), plan.a.get(), plan.c.get(),
+        plan.c.get(), preference.get(), 1, &result, &found);
+    if (status == lt::kNotSupported) return false;
+    TACIT_GPU_RETURN_IF_ERROR(
+        FromLt(functions_, status, "choice of an algorithm"));
     plan.algo = result.algo;
-    return FromLt(functions_, result.state, "choice of an algorithm");
+    return found > 0 && result.state == 0;
   }
 
   const Functions functions_;
   const lt::Handle handle_;
   std::mutex mutex_;
-  std::map<Key, Plan> plans_;  // guarded by mutex_; never shrinks
+  // Guarded by mutex_; never shrinks.
+  std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 
 std::vector<std::string> LibraryNames() {

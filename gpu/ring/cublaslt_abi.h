@@ -20,6 +20,7 @@ using MatmulDesc = struct MatmulDescContext*;
 using MatrixLayout = struct MatrixLayoutContext*;
 using Preference = struct PreferenceContext*;
 
+inline constexpr int kNotSupported = 15;        // CUBLAS_STATUS_NOT_SUPPORTED
 inline constexpr int kOpN = 0;                  // CUBLAS_OP_N
 inline constexpr int kOpT = 1;                  // CUBLAS_OP_T
 inline constexpr int kCompute32I = 72;          // CUBLAS_COMPUTE_32I

@@ -280,9 +280,9 @@ TEST(GemvTest, ShareWorkUsesEveryStepOnce) {
 }
 
 TEST_P(RingGemmTest, EverySizeMatchesTheDefinition) {
-  for (size_t m : {0, 1, 2, 7, 8, 9, 15, 16, 17, 33}) {
+  for (size_t m : {0, 1, 7, 8, 9, 16, 17, 33}) {
     for (size_t n : {0, 1, 15, 16, 17, 33}) {
-      for (size_t k : {0, 1, 16, 63, 64, 65, 130}) {
+      for (size_t k : {0, 1, 63, 64, 65}) {
         ASSERT_NO_FATAL_FAILURE(Check({.m = m, .n = n, .k = k, .width = 48}));
         ASSERT_NO_FATAL_FAILURE(Check({.m = m,
                                        .n = n,
@@ -365,10 +365,10 @@ TEST_P(RingGemmTest, BatchesMatchTheDefinition) {
 TEST_P(RingGemmTest, ExtremeDigitsMatchTheDefinition) {
   for (uint64_t x : kAdversarial) {
     for (uint64_t y : kAdversarial) {
-      for (int width : {8, 33, 48, 64}) {
+      for (int width : {8, 33, 64}) {
         for (size_t m : {2, 18}) {
-          const Case t{.m = m, .n = 17, .k = 130, .width = width};
-          ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 130, x), Vec(17 * 130, y)));
+          const Case t{.m = m, .n = 3, .k = 70, .width = width};
+          ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 70, x), Vec(3 * 70, y)));
         }
       }
     }
@@ -381,14 +381,15 @@ TEST_P(RingGemmTest, DepthBeyondTheSplitMatchesTheDefinition) {
   for (size_t m : {2, 17}) {
     for (Accumulate accumulate :
          {Accumulate::kOverwrite, Accumulate::kAdd, Accumulate::kSubtract}) {
-      const Case t{.m = m, .n = 3, .k = 40000, .accumulate = accumulate};
+      const Case t{.m = m, .n = 2, .k = 17000, .accumulate = accumulate};
       ASSERT_NO_FATAL_FAILURE(Check(t));
-      ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 40000, 0x7f7f7f7f7f7f7f80),
-                                    Vec(3 * 40000, 0x7f7f7f7f7f7f7f80)));
+      ASSERT_NO_FATAL_FAILURE(Check(t, Vec(m * 17000, 0x7f7f7f7f7f7f7f80),
+                                    Vec(2 * 17000, 0x7f7f7f7f7f7f7f80)));
     }
   }
-  Check({.m = 17, .n = 2, .k = 140000, .width = 7});
-  Check({.m = 2, .n = 2, .k = 140000, .width = 7});
+  // Three chunks, and the last one short.
+  Check({.m = 17, .n = 1, .k = 132000, .width = 16});
+  Check({.m = 2, .n = 1, .k = 132000, .width = 16});
 }
 
 // Few rows of the right operand: blocks share the depth and add atomically.
