@@ -39,11 +39,20 @@ readonly device=$(sed -n 's/^device //p' "$results/device.log")
 echo "device $device"
 
 # Where CUDA is not on the loader's path: a toolkit's or a Python package's.
+find_cublaslt() {
+  local name
+  for name in libcublasLt.so.13 libcublasLt.so.12; do
+    timeout 20 find /usr/local /usr/lib /opt "$HOME" -name "$name" 2>/dev/null |
+      head -n 1 | grep . && return
+  done
+}
 if [[ -z ${TACIT_CUBLASLT:-} ]] &&
   ! ldconfig -p 2>/dev/null | grep -q 'libcublasLt\.so\.1[23]'; then
-  found=$(timeout 30 find /usr/local /usr/lib /opt "$HOME" \
-    -name 'libcublasLt.so.1[23]' 2>/dev/null | sort -t . -k 3n | tail -n 1)
-  if [[ -n $found ]]; then export TACIT_CUBLASLT=$found; fi
+  found=$(find_cublaslt)
+  if [[ -n $found ]]; then
+    echo "cuBLASLt $found"
+    export TACIT_CUBLASLT=$found
+  fi
 fi
 
 failed=0
