@@ -16,7 +16,7 @@ endif()
 
 get_filename_component(TACIT_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 find_program(TACIT_NVCC nvcc
-  HINTS ENV CUDACXX_DIR ENV CUDA_HOME
+  HINTS ENV CUDA_HOME ENV CUDA_PATH
   PATHS ${TACIT_ROOT}/build/cuda-toolkit/cuda/bin /usr/local/cuda/bin
   PATH_SUFFIXES bin
   DOC "CUDA's compiler")
@@ -46,6 +46,10 @@ endif()
 set(TACIT_CUDA_ARCHITECTURES "${default_architectures}" CACHE STRING
   "CUDA architectures to compile for")
 set(CMAKE_CUDA_ARCHITECTURES ${TACIT_CUDA_ARCHITECTURES})
+# The same compiler for the host's half of a .cu file as for everything else.
+if(NOT CMAKE_CUDA_HOST_COMPILER AND NOT DEFINED ENV{CUDAHOSTCXX})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+endif()
 enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)
   message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} is too old: 12.4 or "

@@ -110,6 +110,8 @@ BENCHMARK(BM_Gemm)
     ->Args({128, 11008, 4096, 48})
     ->Args({128, 4096, 11008, 48})
     ->Args({128, 4096, 4096, 48})
+    // Where the two forms meet (BM_Gemv): which is faster decides.
+    ->ArgsProduct({{17, 32, 48, 64}, {11008}, {4096}, {48}})
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
 
@@ -121,12 +123,54 @@ void BM_Gemv(benchmark::State& state) {
 }
 BENCHMARK(BM_Gemv)
     ->ArgNames({"m", "n", "k", "width"})
-    ->ArgsProduct({{1, 2, 4, 8, 16}, {11008}, {4096}, {48}})
+    ->ArgsProduct({{1, 2, 4, 8, 16, 32, 48, 64}, {11008}, {4096}, {48}})
     ->Args({1, 4096, 11008, 48})
     ->Args({1, 4096, 4096, 48})
     ->Args({1, 32000, 4096, 48})
     ->Args({1, 11008, 4096, 40})
     ->Args({1, 11008, 4096, 64})
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// An attention head's scores for each of `batch` heads, words on both sides:
+// what of_bandwidth counts is the keys, read once.
+void BM_Scores(benchmark::State& state) {
+  const size_t batch = state.range(0), m = state.range(1), n = state.range(2);
+  constexpr size_t kHead = 128;
+  Result<RingGemm> gemm = WithLibrary();
+  Result<DeviceArray<uint64_t>> q = RandomWords(batch * m * kHead);
+  Result<DeviceArray<uint64_t>> k = RandomWords(batch * n * kHead);
+  Result<DeviceArray<uint64_t>> c = RandomWords(batch * m * n);
+  if (!gemm.ok() || !q.ok() || !k.ok() || !c.ok()) {
+    state.SkipWithError(
+        (gemm.ok() ? "too little device memory" : gemm.error().message())
+            .c_str());
+    return;
+  }
+  RingProduct p{.m = m, .n = n, .k = kHead, .width = 46};
+  p.batch = batch;
+  p.a = {.words = q->data(), .ld = kHead, .batch_stride = m * kHead};
+  p.b = {.words = k->data(),
+         .ld = kHead,
+         .batch_stride = n * kHead,
+         .layout = Layout::kTransposed};
+  p.c = c->data(), p.ldc = n, p.c_batch_stride = m * n;
+  Result<DeviceArray<uint8_t>> workspace =
+      DeviceArray<uint8_t>::Create(gemm->WorkspaceBytes(p));
+  if (!workspace.ok()) {
+    state.SkipWithError(workspace.error().message().c_str());
+    return;
+  }
+  RunOnDevice(
+      state, {.bytes = 8.0 * batch * n * kHead}, [&](StreamHandle stream) {
+        return gemm->Multiply(p, workspace->data(), workspace->size(), stream);
+      });
+}
+BENCHMARK(BM_Scores)
+    ->ArgNames({"batch", "m", "n"})
+    ->Args({32, 1, 1024})
+    ->Args({32, 128, 128})
+    ->Args({12, 128, 128})
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
 

@@ -226,7 +226,8 @@ TEST(LimbsTest, DigitsAddUpToTheWord) {
     for (int limbs = 1; limbs <= kMaxLimbs; ++limbs) {
       uint64_t sum = 0;
       for (int i = 0; i < limbs; ++i) {
-        const int64_t digit = static_cast<int8_t>(digits >> (8 * i));
+        // Byte i with its sign.
+        const auto digit = static_cast<int64_t>(digits << (56 - 8 * i)) >> 56;
         sum += static_cast<uint64_t>(digit) << (8 * i);
       }
       ASSERT_EQ(Reduce(sum, 8 * limbs), Reduce(word, 8 * limbs)) << word;
