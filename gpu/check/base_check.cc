@@ -97,5 +97,27 @@ TACIT_GPU_CHECK(Base, EventsOrderStreams) {
   return ExpectEqual("copied twice", read, values);
 }
 
+// What fails while it is captured is reported, and the stream works on.
+TACIT_GPU_CHECK(Base, CaptureThatFailsLeavesTheStreamUsable) {
+  TACIT_GPU_ASSIGN_OR_RETURN(Stream stream, Stream::Create());
+  TACIT_GPU_ASSIGN_OR_RETURN(auto words,
+                             DeviceArray<uint64_t>::Copy({1, 2, 3}));
+  const auto graph = Graph::Capture(stream, [&] {
+    TACIT_GPU_RETURN_IF_ERROR(Wipe(words.data(), 24, stream.handle()));
+    return Error(Code::kFailedPrecondition, "stop");
+  });
+  if (graph.ok() || graph.error().code() != Code::kFailedPrecondition) {
+    return Error(Code::kInternal,
+                 "the capture says: " + graph.error().message());
+  }
+  TACIT_GPU_ASSIGN_OR_RETURN(const auto kept, words.ToHost());
+  TACIT_GPU_RETURN_IF_ERROR(
+      ExpectEqual("captured, not run", kept, std::vector<uint64_t>{1, 2, 3}));
+  TACIT_GPU_RETURN_IF_ERROR(Wipe(words.data(), 24, stream.handle()));
+  TACIT_GPU_RETURN_IF_ERROR(stream.Synchronize());
+  TACIT_GPU_ASSIGN_OR_RETURN(const auto wiped, words.ToHost());
+  return ExpectEqual("run", wiped, std::vector<uint64_t>(3));
+}
+
 }  // namespace
 }  // namespace tacit::gpu

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/ring/ring.h"
@@ -310,6 +312,46 @@ TACIT_GPU_CHECK(RingGemv, LayersOfRealSize) {
         gemm, {.m = m, .n = 4096, .k = 11008, .width = 48, .pack_b = true}));
   }
   return CheckByVectors(gemm, {.m = 1, .n = 11008, .k = 4096, .pack_b = true});
+}
+
+// Sessions on threads of their own, each with its stream and workspace, use one
+// RingGemm at once.
+Error OnAStreamOfItsOwn(const RingGemm& gemm, const Case& t, uint64_t seed) {
+  std::mt19937_64 rng(seed);
+  Data data = MakeData(t, rng);
+  TACIT_GPU_ASSIGN_OR_RETURN(Stream stream, Stream::Create());
+  TACIT_GPU_ASSIGN_OR_RETURN(auto a, DeviceArray<uint64_t>::Copy(data.a));
+  TACIT_GPU_ASSIGN_OR_RETURN(auto b, DeviceArray<uint64_t>::Copy(data.b));
+  TACIT_GPU_ASSIGN_OR_RETURN(auto c, DeviceArray<uint64_t>::Copy(data.c));
+  RingProduct p = Product(t, data);
+  p.a.words = a.data(), p.b.words = b.data(), p.c = c.data();
+  TACIT_GPU_ASSIGN_OR_RETURN(
+      auto workspace, DeviceArray<uint8_t>::Create(gemm.WorkspaceBytes(p)));
+  Reference(t, data);
+  for (int i = 0; i < 20; ++i) {
+    TACIT_GPU_RETURN_IF_ERROR(
+        gemm.Multiply(p, workspace.data(), workspace.size(), stream.handle()));
+  }
+  TACIT_GPU_RETURN_IF_ERROR(stream.Synchronize());
+  TACIT_GPU_ASSIGN_OR_RETURN(Vec read, c.ToHost());
+  return ExpectEqual(Describe(t), Residues(t, std::move(read)),
+                     Residues(t, std::move(data.c)));
+}
+
+TACIT_GPU_CHECK(RingGemm, SessionsShareTheDevice) {
+  TACIT_GPU_ASSIGN_OR_RETURN(const RingGemm gemm, WithLibrary());
+  std::vector<Error> errors(6);
+  std::vector<std::thread> sessions;
+  for (size_t i = 0; i < errors.size(); ++i) {
+    sessions.emplace_back([&, i] {
+      const size_t m = i % 2 == 0 ? 1 + i : 30 + i;
+      errors[i] = OnAStreamOfItsOwn(
+          gemm, {.m = m, .n = 300, .k = 500, .width = 48}, 100 + i);
+    });
+  }
+  for (std::thread& session : sessions) session.join();
+  for (const Error& error : errors) TACIT_GPU_RETURN_IF_ERROR(error);
+  return {};
 }
 
 // A decode step is captured once and launched on new values.
