@@ -1,7 +1,7 @@
 // The steps of a product, over a backend that runs them:
 //
 //   Error Run(const char* name, const Body& body);     a launch (launch.h)
-//   Error Gemv(int limbs, const GemvArgs& args);       gemv-inl.h
+//   Error Gemv(int limbs, int right_limbs, const GemvArgs& args);  gemv-inl.h
 //   Error Multiply(const Int8Product&, void* workspace);
 //   int multiprocessors() const;
 //
@@ -107,7 +107,7 @@ class GemmSteps {
           backend_.Run("zero", ZeroBody{args.batch, args.m, args.n, args.c,
                                         args.ldc, args.c_batch_stride}));
     }
-    return backend_.Gemv(limbs_, args);
+    return backend_.Gemv(limbs_, p_.right().limbs(), args);
   }
 
   Error ByLibrary(size_t chunk) {
@@ -128,20 +128,24 @@ class GemmSteps {
     return reinterpret_cast<int32_t*>(workspace_ + plan_.sums);
   }
 
-  // S_d: the left operand's planes 0 .. d by the right one's d .. 0.
+  // S_d: the left operand's planes first .. d by the right one's d - first ..
+  // 0.
   Int8Product Diagonal(size_t chunk, size_t column, size_t columns,
                        int d) const {
     const LimbShape left = p_.left(), right = p_.right();
+    const int first = std::max(0, d + 1 - right.limbs());
     return {
         .m = p_.m,
         .n = columns,
-        .k = (d + 1) * left.depth_of(chunk),
+        .k = (d + 1 - first) * left.depth_of(chunk),
         .batch = p_.batch,
-        .a = left_.data + left.chunk_offset(chunk),
+        .a = left_.data + left.chunk_offset(chunk) +
+             left.plane_offset(chunk, first),
         .lda = left.row_stride(chunk),
         .a_batch_stride = left_.batch_stride,
         .b = right_.data + right.chunk_offset(chunk) +
-             column * right.row_stride(chunk) + right.plane_offset(chunk, d),
+             column * right.row_stride(chunk) +
+             right.plane_offset(chunk, d - first),
         .ldb = right.row_stride(chunk),
         .b_batch_stride = right_.batch_stride,
         .c = sums() + d * p_.m * columns,

@@ -19,8 +19,8 @@ class DeviceBackend {
   Error Run(const char* name, const Body& body) {
     return LaunchBody(name, body.launch(), body, stream_);
   }
-  Error Gemv(int limbs, const GemvArgs& args) {
-    return gpu::Gemv(limbs, args, stream_);
+  Error Gemv(int limbs, int right_limbs, const GemvArgs& args) {
+    return gpu::Gemv(limbs, right_limbs, args, stream_);
   }
   Error Multiply(const Int8Product& product, void* workspace) {
     return multiplier_->Multiply(product, workspace, stream_);

@@ -38,14 +38,18 @@ struct GemmOperand {
 struct RingProduct {
   size_t m = 0, n = 0, k = 0;
   int width = 64;
+  // Digits of the right operand's elements if they are small integers
+  // (limbs.h): 2 or 3, and less than the ring's. 0: any elements. Memory and
+  // work shrink with it; elements that do not fit give a wrong product.
+  int b_digits = 0;
   size_t batch = 1;
   GemmOperand a = {}, b = {};
   uint64_t* c = nullptr;
   size_t ldc = 0, c_batch_stride = 0;
   Accumulate accumulate = Accumulate::kOverwrite;
 
-  LimbShape left() const { return {m, k, width, Operand::kLeft}; }
-  LimbShape right() const { return {n, k, width, Operand::kRight}; }
+  LimbShape left() const { return {m, k, width, Operand::kLeft, 0}; }
+  LimbShape right() const { return {n, k, width, Operand::kRight, b_digits}; }
 };
 
 // INVALID_ARGUMENT with the figures if a width, size, stride or pointer cannot

@@ -76,6 +76,12 @@ bool SizesAreBounded(const RingProduct& p) {
 Error Check(const RingProduct& p) {
   if (p.width < 1 || p.width > 64) return Invalid(p, "width is not 1 .. 64");
   if (!SizesAreBounded(p)) return Invalid(p, "too large");
+  if (p.b_digits != 0 && p.b_digits != 2 && p.b_digits != 3) {
+    return Invalid(p, "right digits are not 2 or 3");
+  }
+  if (p.b_digits >= LimbsOf(p.width)) {
+    return Invalid(p, "right digits are not fewer than the ring's");
+  }
   TACIT_GPU_RETURN_IF_ERROR(CheckOperand(p, "left", p.a, p.m, p.k));
   TACIT_GPU_RETURN_IF_ERROR(CheckOperand(p, "right", p.b, p.k, p.n));
   if (p.m == 0 || p.n == 0 || p.batch == 0) return {};

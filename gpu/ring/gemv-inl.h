@@ -95,10 +95,10 @@ struct GemvPlace {
   }
 };
 
-// Registers of one lane.
-template <int kLimbs, int kTiles>
+// Registers of one lane. The ring has kLimbs digits, the right operand kRight.
+template <int kLimbs, int kRight, int kTiles>
 struct GemvLane {
-  Bytes16 right[kLimbs][2];  // by place of the plane; rows lane / 4 and + 8
+  Bytes16 right[kRight][2];  // by place of the plane; rows lane / 4 and + 8
   Bytes16 left[kTiles];      // of one plane; row lane / 4 of the tile
   int32_t sums[kTiles][kLimbs][4];  // by diagonal
 };
@@ -117,9 +117,9 @@ TACIT_DEVICE_INLINE Bytes16 LoadOnce(const int8_t* from) {
 #endif
 }
 
-template <int kLimbs, int kTiles>
+template <int kLimbs, int kRight, int kTiles>
 struct GemvSteps {
-  using Lane = GemvLane<kLimbs, kTiles>;
+  using Lane = GemvLane<kLimbs, kRight, kTiles>;
 
   TACIT_DEVICE_INLINE static void Clear(Lane& state) {
     TACIT_UNROLL
@@ -140,7 +140,7 @@ struct GemvSteps {
         (place.row_tile * kGemvRows + lane / 4) * args.right_row_stride +
         step * kGemvDepth + lane % 4 * 16;
     TACIT_UNROLL
-    for (int plane = 0; plane < kLimbs; ++plane) {
+    for (int plane = 0; plane < kRight; ++plane) {
       TACIT_UNROLL
       for (int half = 0; half < 2; ++half) {
         state.right[plane][half] = LoadOnce(row + plane * args.depth +
@@ -177,11 +177,11 @@ struct GemvSteps {
 
 // What one warp does; `partial` is its part of the block's shared memory,
 // [kTiles, 32 lanes, 4].
-template <int kLimbs, int kTiles, typename Warp>
+template <int kLimbs, int kRight, int kTiles, typename Warp>
 TACIT_DEVICE_INLINE void GemvWarp(const GemvArgs& args, const GemvPlace& place,
                                   Warp& warp, uint64_t* partial) {
-  using Steps = GemvSteps<kLimbs, kTiles>;
-  using Lane = GemvLane<kLimbs, kTiles>;
+  using Steps = GemvSteps<kLimbs, kRight, kTiles>;
+  using Lane = GemvLane<kLimbs, kRight, kTiles>;
   warp.Each([](int, Lane& state) { Steps::Clear(state); });
   const size_t steps = args.depth / kGemvDepth;
   if (place.row_tile < args.row_tiles()) {
@@ -196,11 +196,11 @@ TACIT_DEVICE_INLINE void GemvWarp(const GemvArgs& args, const GemvPlace& place,
           Steps::LoadLeft(args, place, step, i, lane, state);
         });
         TACIT_UNROLL
-        for (int j = 0; i + j < kLimbs; ++j) {
+        for (int j = 0; j < kRight && i + j < kLimbs; ++j) {
           TACIT_UNROLL
           for (int t = 0; t < kTiles; ++t) {
-            // Digit j of the right operand is at place kLimbs - 1 - j.
-            warp.Multiply(kLimbs - 1 - j, t, i + j);
+            // Digit j of the right operand is at place kRight - 1 - j.
+            warp.Multiply(kRight - 1 - j, t, i + j);
           }
         }
       }

@@ -5,10 +5,10 @@ namespace tacit::gpu {
 namespace {
 
 // The calling thread's lane of its warp.
-template <int kLimbs, int kTiles>
+template <int kLimbs, int kRight, int kTiles>
 class DeviceWarp {
  public:
-  using Lane = GemvLane<kLimbs, kTiles>;
+  using Lane = GemvLane<kLimbs, kRight, kTiles>;
 
   TACIT_DEVICE_INLINE explicit DeviceWarp(int lane) : lane_(lane) {}
 
@@ -46,15 +46,15 @@ class DeviceWarp {
 
 // Two blocks on a multiprocessor where the registers of one warp allow it: one
 // loads while the other multiplies.
-template <int kLimbs, int kTiles>
+template <int kLimbs, int kRight, int kTiles>
 __global__ void __launch_bounds__(kGemvWarps * 32,
                                   kTiles == 1 && kLimbs < 8 ? 2 : 1)
     GemvKernel(GemvArgs args) {
   constexpr int kPartial = kTiles * 32 * 4;
   __shared__ uint64_t partials[kGemvWarps * kPartial];
   const uint32_t warp = threadIdx.x / 32;
-  DeviceWarp<kLimbs, kTiles> state(static_cast<int>(threadIdx.x % 32));
-  GemvWarp<kLimbs, kTiles>(
+  DeviceWarp<kLimbs, kRight, kTiles> state(static_cast<int>(threadIdx.x % 32));
+  GemvWarp<kLimbs, kRight, kTiles>(
       args, GemvPlace::Of(args, blockIdx.x, blockIdx.y, blockIdx.z, warp),
       state, partials + warp * kPartial);
   __syncthreads();
@@ -64,13 +64,16 @@ __global__ void __launch_bounds__(kGemvWarps * 32,
 
 }  // namespace
 
-Error Gemv(int limbs, const GemvArgs& args, StreamHandle stream) {
+Error Gemv(int limbs, int right_limbs, const GemvArgs& args,
+           StreamHandle stream) {
   if (args.m == 0 || args.n == 0 || args.batch == 0) return {};
   const dim3 grid(static_cast<uint32_t>(args.row_blocks()), args.depth_blocks,
                   static_cast<uint32_t>(args.batch));
-  DispatchGemv(limbs, args, [&]<int kLimbs, int kTiles>() {
-    GemvKernel<kLimbs, kTiles><<<grid, kGemvWarps * 32, 0, stream>>>(args);
-  });
+  DispatchGemv(limbs, right_limbs, args,
+               [&]<int kLimbs, int kRight, int kTiles>() {
+                 GemvKernel<kLimbs, kRight, kTiles>
+                     <<<grid, kGemvWarps * 32, 0, stream>>>(args);
+               });
   return FromCuda(cudaGetLastError(), "product with few rows");
 }
 

@@ -9,10 +9,10 @@
 
 namespace tacit::gpu {
 
-template <int kLimbs, int kTiles>
+template <int kLimbs, int kRight, int kTiles>
 class HostWarp {
  public:
-  using Lane = GemvLane<kLimbs, kTiles>;
+  using Lane = GemvLane<kLimbs, kRight, kTiles>;
 
   template <typename Function>
   void Each(const Function& function) {
@@ -54,7 +54,7 @@ class HostWarp {
   Lane lanes_[32];
 };
 
-template <int kLimbs, int kTiles>
+template <int kLimbs, int kRight, int kTiles>
 void GemvOnHost(const GemvArgs& args) {
   constexpr size_t kPartial = kTiles * 32 * 4;
   std::vector<uint64_t> partials(kGemvWarps * kPartial);
@@ -62,9 +62,10 @@ void GemvOnHost(const GemvArgs& args) {
     for (uint32_t y = 0; y < args.depth_blocks; ++y) {
       for (size_t x = 0; x < args.row_blocks(); ++x) {
         for (uint32_t w = 0; w < kGemvWarps; ++w) {
-          HostWarp<kLimbs, kTiles> warp;
-          GemvWarp<kLimbs, kTiles>(args, GemvPlace::Of(args, x, y, matrix, w),
-                                   warp, partials.data() + w * kPartial);
+          HostWarp<kLimbs, kRight, kTiles> warp;
+          GemvWarp<kLimbs, kRight, kTiles>(
+              args, GemvPlace::Of(args, x, y, matrix, w), warp,
+              partials.data() + w * kPartial);
         }
         for (uint32_t thread = 0; thread < kGemvWarps * 32; ++thread) {
           GemvReduce<kTiles>::Run(args, x, matrix, partials.data(), thread,

@@ -29,6 +29,7 @@ struct Case {
   bool pack_b = false;
   bool least_workspace = false;
   bool extreme = false;  // every digit -128: the largest sums
+  int b_digits = 0;
 };
 
 std::string Describe(const Case& t) {
@@ -50,6 +51,11 @@ Data MakeData(const Case& t, std::mt19937_64& rng) {
   if (t.extreme) {
     std::fill(data.a.begin(), data.a.end(), 0x7f7f7f7f7f7f7f80);
     std::fill(data.b.begin(), data.b.end(), 0x7f7f7f7f7f7f7f80);
+  }
+  if (t.b_digits > 0) {
+    std::uniform_int_distribution<int64_t> small(LeastOf(t.b_digits),
+                                                 GreatestOf(t.b_digits));
+    for (uint64_t& word : data.b) word = static_cast<uint64_t>(small(rng));
   }
   data.ldb = t.b_layout == Layout::kTransposed ? t.k : t.n;
   data.ldc = t.n + 1;
@@ -79,6 +85,7 @@ void Reference(const Case& t, Data& data) {
 RingProduct Product(const Case& t, const Data& data) {
   RingProduct p{.m = t.m, .n = t.n, .k = t.k, .width = t.width};
   p.batch = t.batch;
+  p.b_digits = t.b_digits;
   p.a = {.ld = t.k, .batch_stride = t.m * t.k};
   p.b = {.ld = data.ldb, .batch_stride = t.k * t.n, .layout = t.b_layout};
   p.ldc = data.ldc;
@@ -173,6 +180,15 @@ std::vector<Case> WidthsAndUpdates(size_t m) {
                      .width = width,
                      .batch = 3,
                      .accumulate = Accumulate::kSubtract});
+    for (int digits : {2, 3}) {
+      if (digits >= LimbsOf(width)) continue;
+      cases.push_back({.m = m,
+                       .n = 40,
+                       .k = 150,
+                       .width = width,
+                       .pack_b = true,
+                       .b_digits = digits});
+    }
   }
   return cases;
 }
@@ -194,6 +210,7 @@ TACIT_GPU_SMALL_CHECK(RingGemv, Few) {
        {.m = 9, .n = 33, .k = 1, .batch = 2},
        {.m = 16, .n = 40, .k = 2000, .accumulate = Accumulate::kAdd},
        {.m = 5, .n = 40, .k = 9000, .width = 7},
+       {.m = 1, .n = 40, .k = 300, .width = 48, .b_digits = 2},
        {.m = 35,
         .n = 15,
         .k = 100,

@@ -64,10 +64,11 @@ class HostBackend {
     RunOnHost(body.launch(), body);
     return {};
   }
-  Error Gemv(int limbs, const GemvArgs& args) {
-    DispatchGemv(limbs, args, [&]<int kLimbs, int kTiles>() {
-      GemvOnHost<kLimbs, kTiles>(args);
-    });
+  Error Gemv(int limbs, int right_limbs, const GemvArgs& args) {
+    DispatchGemv(limbs, right_limbs, args,
+                 [&]<int kLimbs, int kRight, int kTiles>() {
+                   GemvOnHost<kLimbs, kRight, kTiles>(args);
+                 });
     return {};
   }
   Error Multiply(const Int8Product& p, void*) {
@@ -99,6 +100,7 @@ struct Case {
   bool pack_a = false, pack_b = false;
   int multiprocessors = 1;
   bool least = false;  // the least workspace
+  int b_digits = 0;
 };
 
 class RingGemmTest : public testing::TestWithParam<bool> {  // with a library?
@@ -108,6 +110,22 @@ class RingGemmTest : public testing::TestWithParam<bool> {  // with a library?
   Vec Words(size_t size) {
     Vec words(size);
     for (uint64_t& word : words) word = rng_();
+    return words;
+  }
+
+  // Integers that fit in so many digits, the least and the greatest among them;
+  // random bits above the ring's width.
+  Vec SmallWords(size_t size, int width, int digits) {
+    std::uniform_int_distribution<int64_t> inside(LeastOf(digits),
+                                                  GreatestOf(digits));
+    Vec words(size);
+    for (size_t i = 0; i < size; ++i) {
+      int64_t value = inside(rng_);
+      if (i < size / 4) value = LeastOf(digits);
+      if (i > size / 4 * 3) value = GreatestOf(digits);
+      words[i] = Reduce(static_cast<uint64_t>(value), width) |
+                 (rng_() & ~LowMask(width));
+    }
     return words;
   }
 
@@ -142,6 +160,7 @@ class RingGemmTest : public testing::TestWithParam<bool> {  // with a library?
   void Check(const Case& t, const Vec& a, const Vec& b) {
     RingProduct p{.m = t.m, .n = t.n, .k = t.k, .width = t.width};
     p.batch = t.batch;
+    p.b_digits = t.b_digits;
     p.a = Operand(a, t.m, t.k, t.a_layout, t.extra, false);
     // The right operand [k, n]; transposed, it is held as [n, k].
     p.b = Operand(b, t.k, t.n, t.b_layout, t.extra, t.shared_b);
@@ -234,6 +253,21 @@ TEST(LimbsTest, DigitsAddUpToTheWord) {
     }
   }
   EXPECT_EQ(BalancedDigits(0x7f7f7f7f7f7f7f80), 0x8080808080808080);
+}
+
+TEST(LimbsTest, DigitsHoldWhatTheySay) {
+  EXPECT_EQ(LeastOf(2), -32896);
+  EXPECT_EQ(GreatestOf(2), 32639);
+  for (int digits : {1, 2, 3}) {
+    for (int64_t value : {LeastOf(digits), GreatestOf(digits), int64_t{0}}) {
+      const uint64_t bytes = BalancedDigits(static_cast<uint64_t>(value));
+      int64_t sum = 0;
+      for (int i = digits - 1; i >= 0; --i) {
+        sum = sum * 256 + (static_cast<int64_t>(bytes << (56 - 8 * i)) >> 56);
+      }
+      EXPECT_EQ(sum, value);
+    }
+  }
 }
 
 TEST(LimbShapeTest, NoChunkCanOverflowInt32) {
@@ -406,6 +440,26 @@ TEST_P(RingGemmTest, BlocksThatShareTheDepthMatchTheDefinition) {
   }
 }
 
+// A model's weights at the dealer: at both ends of what the digits can be, and
+// with anything above the ring's width.
+TEST_P(RingGemmTest, SmallRightOperandsMatchTheDefinition) {
+  for (int width = 17; width <= 64; ++width) {
+    for (int digits : {2, 3}) {
+      if (digits >= LimbsOf(width)) continue;
+      for (size_t m : {3, 12, 18}) {
+        const Case t{.m = m,
+                     .n = 19,
+                     .k = 70,
+                     .width = width,
+                     .pack_b = true,
+                     .b_digits = digits};
+        ASSERT_NO_FATAL_FAILURE(
+            Check(t, Words(m * 70), SmallWords(19 * 70, width, digits)));
+      }
+    }
+  }
+}
+
 TEST_P(RingGemmTest, LittleWorkspaceGivesTheSameResult) {
   for (size_t n : {255, 256, 257, 700}) {
     Check({.m = 19, .n = n, .k = 65, .width = 24, .extra = 1, .least = true});
@@ -442,6 +496,9 @@ TEST(RingProductTest, BadArgumentsAreRejectedWithFigures) {
   };
   rejects([](RingProduct& p) { p.width = 0; }, "width 0");
   rejects([](RingProduct& p) { p.width = 65; }, "width 65");
+  rejects([](RingProduct& p) { p.b_digits = 1; }, "not 2 or 3");
+  rejects([](RingProduct& p) { p.b_digits = -2; }, "not 2 or 3");
+  rejects([](RingProduct& p) { p.b_digits = 3, p.width = 24; }, "not fewer");
   rejects([](RingProduct& p) { p.k = size_t{1} << 31; }, "too large");
   rejects([](RingProduct& p) { p.k = ~size_t{0}; }, "too large");
   rejects([](RingProduct& p) { p.m = p.n = size_t{1} << 30; }, "too large");
