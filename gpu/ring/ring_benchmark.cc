@@ -42,8 +42,8 @@ struct Layer {
   RingProduct product;
 
   static Result<Layer> Create(RingGemm gemm, size_t m, size_t n, size_t k,
-                              int width) {
-    RingProduct p{.m = m, .n = n, .k = k, .width = width};
+                              int width, int b_digits) {
+    RingProduct p{.m = m, .n = n, .k = k, .width = width, .b_digits = b_digits};
     TACIT_GPU_ASSIGN_OR_RETURN(auto x, RandomWords(m * k));
     TACIT_GPU_ASSIGN_OR_RETURN(auto c, RandomWords(m * n));
     TACIT_GPU_ASSIGN_OR_RETURN(auto weight,
@@ -79,12 +79,40 @@ Result<RingGemm> WithLibrary() {
   return RingGemm::Create(std::move(library));
 }
 
+// Arguments of a layer's benchmark: m, n, k, width, and the weight's digits, 0
+// for as many as the ring has.
+struct LayerArgs {
+  explicit LayerArgs(const benchmark::State& state)
+      : m(state.range(0)),
+        n(state.range(1)),
+        k(state.range(2)),
+        width(static_cast<int>(state.range(3))),
+        b_digits(static_cast<int>(state.range(4))) {}
+
+  int right_limbs() const { return b_digits > 0 ? b_digits : LimbsOf(width); }
+  double elements() const { return static_cast<double>(n) * k; }
+  // Pairs of digits i + j below the ring's number.
+  int products() const {
+    int count = 0;
+    for (int d = 0; d < LimbsOf(width); ++d) {
+      count += std::min(d + 1, right_limbs());
+    }
+    return count;
+  }
+
+  size_t m, n, k;
+  int width, b_digits;
+};
+
+const std::vector<std::string> kLayerArgNames = {"m", "n", "k", "width",
+                                                 "digits"};
+
 void RunLayer(benchmark::State& state, Result<RingGemm> gemm,
-              const Work& work) {
-  Result<Layer> layer =
-      gemm.ok() ? Layer::Create(*std::move(gemm), state.range(0),
-                                state.range(1), state.range(2), state.range(3))
-                : Result<Layer>(gemm.error());
+              const LayerArgs& args, const Work& work) {
+  Result<Layer> layer = gemm.ok()
+                            ? Layer::Create(*std::move(gemm), args.m, args.n,
+                                            args.k, args.width, args.b_digits)
+                            : Result<Layer>(gemm.error());
   if (!layer.ok()) {
     state.SkipWithError(layer.error().message().c_str());
     return;
@@ -96,39 +124,40 @@ void RunLayer(benchmark::State& state, Result<RingGemm> gemm,
 // of_int8_peak: the limbs' products alone, over the time of everything, taking
 // X apart and putting the result together included.
 void BM_Gemm(benchmark::State& state) {
-  const double limbs = LimbsOf(static_cast<int>(state.range(3)));
-  const double products = limbs * (limbs + 1) / 2;
-  RunLayer(state, WithLibrary(),
-           {.operations = 2.0 * products * state.range(0) * state.range(1) *
-                          state.range(2)});
+  const LayerArgs args(state);
+  RunLayer(state, WithLibrary(), args,
+           {.operations = 2.0 * args.products() * args.m * args.elements()});
 }
 BENCHMARK(BM_Gemm)
-    ->ArgNames({"m", "n", "k", "width"})
-    ->Args({4096, 4096, 4096, 40})
-    ->Args({4096, 4096, 4096, 48})
-    ->Args({4096, 4096, 4096, 64})
-    ->Args({128, 11008, 4096, 48})
-    ->Args({128, 4096, 11008, 48})
-    ->Args({128, 4096, 4096, 48})
+    ->ArgNames(kLayerArgNames)
+    ->Args({4096, 4096, 4096, 40, 0})
+    ->Args({4096, 4096, 4096, 48, 0})
+    ->Args({4096, 4096, 4096, 64, 0})
+    ->Args({4096, 4096, 4096, 48, 2})
+    ->Args({128, 11008, 4096, 48, 0})
+    ->Args({128, 4096, 11008, 48, 0})
+    ->Args({128, 4096, 4096, 48, 0})
     // Where the two forms meet (BM_Gemv): which is faster decides.
-    ->ArgsProduct({{17, 32, 48, 64}, {11008}, {4096}, {48}})
+    ->ArgsProduct({{17, 32, 48, 64}, {11008}, {4096}, {48}, {0}})
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
 
 // of_bandwidth: the packed weight, read once.
 void BM_Gemv(benchmark::State& state) {
-  const double limbs = LimbsOf(static_cast<int>(state.range(3)));
-  RunLayer(state, RingGemm::Create(nullptr),
-           {.bytes = limbs * state.range(1) * state.range(2)});
+  const LayerArgs args(state);
+  RunLayer(state, RingGemm::Create(nullptr), args,
+           {.bytes = args.right_limbs() * args.elements()});
 }
 BENCHMARK(BM_Gemv)
-    ->ArgNames({"m", "n", "k", "width"})
-    ->ArgsProduct({{1, 2, 4, 8, 16, 32, 48, 64}, {11008}, {4096}, {48}})
-    ->Args({1, 4096, 11008, 48})
-    ->Args({1, 4096, 4096, 48})
-    ->Args({1, 32000, 4096, 48})
-    ->Args({1, 11008, 4096, 40})
-    ->Args({1, 11008, 4096, 64})
+    ->ArgNames(kLayerArgNames)
+    ->ArgsProduct({{1, 2, 4, 8, 16, 32, 48, 64}, {11008}, {4096}, {48}, {0}})
+    ->Args({1, 4096, 11008, 48, 0})
+    ->Args({1, 4096, 4096, 48, 0})
+    ->Args({1, 32000, 4096, 48, 0})
+    ->Args({1, 11008, 4096, 40, 0})
+    ->Args({1, 11008, 4096, 64, 0})
+    ->Args({1, 32000, 4096, 48, 2})
+    ->Args({8, 32000, 4096, 48, 2})
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
 
