@@ -15,8 +15,7 @@ namespace tacit::gpu {
 // the error where CUDA lets it be cleared.
 //   RESOURCE_EXHAUSTED  out of memory
 //   UNAVAILABLE         no device, a driver older than the toolkit, a device
-//   that
-//                       is lost or whose context an earlier kernel broke
+//                       that is lost or that an earlier kernel made unusable
 //   INTERNAL            anything else
 Error FromCuda(cudaError_t code, std::string_view what);
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gpu/base/error.h"
 #include "gpu/base/launch.h"
 
 namespace tacit::gpu::lt {
@@ -69,6 +70,11 @@ struct Functions {
                    const Algo*, void* workspace, size_t workspace_bytes,
                    ::CUstream_st* stream);
 };
+
+// The functions of the library that is there; it stays loaded. UNAVAILABLE,
+// with the loader's words, if there is none or one lacks a function. Looked for
+// as cublaslt.h says.
+Result<Functions> Load();
 
 }  // namespace tacit::gpu::lt
 

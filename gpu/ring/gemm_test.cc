@@ -1,92 +1,19 @@
-// The ring kernels on the host: every thread of every launch, with the tensor
-// cores' instruction and the int8 library emulated, against the CPU's
-// definition.
-#include "common/ring/ring.h"
+// Ring products on the host against the CPU's definition.
+#include "gpu/ring/gemm.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <random>
-#include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "common/ring/gemm.h"
-#include "gpu/ring/gemm-inl.h"
-#include "gpu/ring/gemv.h"
-#include "gpu/ring/gemv_host.h"
+#include "common/ring/ring.h"
+#include "gpu/ring/gemm_test_util.h"
 #include "gtest/gtest.h"
 
 namespace tacit::gpu {
 namespace {
-
-using Vec = std::vector<uint64_t>;
-
-// Words whose digits are extreme: every digit -128, carries through all digits,
-// digits at both ends, and what a narrower ring leaves above its width.
-constexpr uint64_t kAdversarial[] = {
-    0,
-    1,
-    ~uint64_t{0},
-    0x8080808080808080,
-    0x7f7f7f7f7f7f7f80,  // all digits -128
-    0x7f7f7f7f7f7f7f7f,  // all digits 127
-    0x8000000000000000,
-    0x7fffffffffffffff,
-    0x00ff00ff00ff00ff,
-    0x0123456789abcdef,
-};
-
-// C = A B^T in loops, with sums wide enough to see that int32 does not
-// overflow.
-void MultiplyInLoops(const Int8Product& p) {
-  for (size_t matrix = 0; matrix < p.batch; ++matrix) {
-    for (size_t i = 0; i < p.m; ++i) {
-      for (size_t j = 0; j < p.n; ++j) {
-        const int8_t* a = p.a + matrix * p.a_batch_stride + i * p.lda;
-        const int8_t* b = p.b + matrix * p.b_batch_stride + j * p.ldb;
-        int64_t sum = 0;
-        for (size_t k = 0; k < p.k; ++k) sum += int64_t{a[k]} * b[k];
-        ASSERT_EQ(sum, static_cast<int32_t>(sum));
-        p.c[matrix * p.c_batch_stride + i * p.ldc + j] =
-            static_cast<int32_t>(sum);
-      }
-    }
-  }
-}
-
-class HostBackend {
- public:
-  explicit HostBackend(int multiprocessors = 1)
-      : multiprocessors_(multiprocessors) {}
-
-  template <typename Body>
-  Error Run(const char*, const Body& body) {
-    RunOnHost(body.launch(), body);
-    return {};
-  }
-  Error Gemv(int limbs, int right_limbs, const GemvArgs& args) {
-    DispatchGemv(limbs, right_limbs, args,
-                 [&]<int kLimbs, int kRight, int kTiles>() {
-                   GemvOnHost<kLimbs, kRight, kTiles>(args);
-                 });
-    return {};
-  }
-  Error Multiply(const Int8Product& p, void*) {
-    // What the library demands (int8_product.h).
-    EXPECT_EQ(p.n % 16, 0);
-    EXPECT_EQ((p.k | p.lda | p.ldb | p.ldc) % 16, 0);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.a) % 16, 0);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.b) % 16, 0);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(p.c) % 16, 0);
-    EXPECT_LT(p.k, size_t{1} << 17);
-    MultiplyInLoops(p);
-    return {};
-  }
-  int multiprocessors() const { return multiprocessors_; }
-
- private:
-  const int multiprocessors_;
-};
 
 struct Case {
   size_t m, n, k;
@@ -235,84 +162,6 @@ class RingGemmTest : public testing::TestWithParam<bool> {  // with a library?
 
   std::mt19937_64 rng_{7};  // test data
 };
-
-TEST(LimbsTest, DigitsAddUpToTheWord) {
-  std::mt19937_64 rng(1);
-  Vec words(std::begin(kAdversarial), std::end(kAdversarial));
-  for (int i = 0; i < 1000; ++i) words.push_back(rng());
-  for (uint64_t word : words) {
-    const uint64_t digits = BalancedDigits(word);
-    for (int limbs = 1; limbs <= kMaxLimbs; ++limbs) {
-      uint64_t sum = 0;
-      for (int i = 0; i < limbs; ++i) {
-        // Byte i with its sign.
-        const auto digit = static_cast<int64_t>(digits << (56 - 8 * i)) >> 56;
-        sum += static_cast<uint64_t>(digit) << (8 * i);
-      }
-      ASSERT_EQ(Reduce(sum, 8 * limbs), Reduce(word, 8 * limbs)) << word;
-    }
-  }
-  EXPECT_EQ(BalancedDigits(0x7f7f7f7f7f7f7f80), 0x8080808080808080);
-}
-
-TEST(LimbsTest, DigitsHoldWhatTheySay) {
-  EXPECT_EQ(LeastOf(2), -32896);
-  EXPECT_EQ(GreatestOf(2), 32639);
-  for (int digits : {1, 2, 3}) {
-    for (int64_t value : {LeastOf(digits), GreatestOf(digits), int64_t{0}}) {
-      const uint64_t bytes = BalancedDigits(static_cast<uint64_t>(value));
-      int64_t sum = 0;
-      for (int i = digits - 1; i >= 0; --i) {
-        sum = sum * 256 + (static_cast<int64_t>(bytes << (56 - 8 * i)) >> 56);
-      }
-      EXPECT_EQ(sum, value);
-    }
-  }
-}
-
-TEST(LimbShapeTest, NoChunkCanOverflowInt32) {
-  for (int width = 1; width <= 64; ++width) {
-    for (size_t depth :
-         {0, 1, 63, 64, 65, 16320, 16321, 131008, 131009, 1 << 20}) {
-      const LimbShape shape{5, depth, width, Operand::kRight};
-      size_t total = 0;
-      for (size_t chunk = 0; chunk < shape.chunks(); ++chunk) {
-        EXPECT_EQ(shape.chunk_offset(chunk),
-                  total * shape.limbs() * shape.stored_rows());
-        EXPECT_GT(shape.depth_of(chunk), 0);
-        EXPECT_LT(shape.depth_of(chunk) * shape.limbs(), 1 << 17);
-        total += shape.depth_of(chunk);
-      }
-      EXPECT_EQ(total, shape.stored_depth());
-      EXPECT_EQ(shape.bytes(), 16 * shape.limbs() * total);
-    }
-  }
-}
-
-TEST(GemvTest, ShareWorkUsesEveryStepOnce) {
-  for (size_t depth : {64, 128, 192, 4096, 11008, 16320}) {
-    for (size_t n : {1, 16, 512, 4096, 11008}) {
-      GemvArgs args{};
-      args.m = 1, args.n = n, args.depth = depth, args.batch = 1;
-      ShareWork(args, 132);
-      ASSERT_EQ(kGemvWarps % args.depth_warps, 0);
-      std::vector<int> visits(args.row_tiles() * depth / kGemvDepth);
-      for (uint32_t y = 0; y < args.depth_blocks; ++y) {
-        for (size_t x = 0; x < args.row_blocks(); ++x) {
-          for (uint32_t w = 0; w < kGemvWarps; ++w) {
-            const auto place = GemvPlace::Of(args, x, y, 0, w);
-            if (place.row_tile >= args.row_tiles()) continue;
-            for (size_t s = place.first_step; s < depth / kGemvDepth;
-                 s += place.step_stride) {
-              ++visits[place.row_tile * (depth / kGemvDepth) + s];
-            }
-          }
-        }
-      }
-      EXPECT_EQ(visits, std::vector<int>(visits.size(), 1));
-    }
-  }
-}
 
 TEST_P(RingGemmTest, EverySizeMatchesTheDefinition) {
   for (size_t m : {0, 1, 7, 8, 9, 16, 17, 33}) {
@@ -471,60 +320,6 @@ INSTANTIATE_TEST_SUITE_P(Ways, RingGemmTest, testing::Bool(),
                          [](const testing::TestParamInfo<bool>& info) {
                            return info.param ? "Library" : "OwnKernel";
                          });
-
-RingProduct Valid(const uint64_t* words, uint64_t* c) {
-  RingProduct p{.m = 20, .n = 20, .k = 20};
-  p.a = {.words = words, .ld = 20};
-  p.b = {.words = words, .ld = 20};
-  p.c = c;
-  p.ldc = 20;
-  return p;
-}
-
-TEST(RingProductTest, BadArgumentsAreRejectedWithFigures) {
-  const Vec words(400);
-  Vec c(400);
-  const RingProduct valid = Valid(words.data(), c.data());
-  EXPECT_TRUE(Check(valid).ok());
-  const auto rejects = [&](auto change, const std::string& words_of_it) {
-    RingProduct p = valid;
-    change(p);
-    const Error error = Check(p);
-    EXPECT_EQ(error.code(), Code::kInvalidArgument);
-    EXPECT_NE(error.message().find(words_of_it), std::string::npos)
-        << error.message();
-  };
-  rejects([](RingProduct& p) { p.width = 0; }, "width 0");
-  rejects([](RingProduct& p) { p.width = 65; }, "width 65");
-  rejects([](RingProduct& p) { p.b_digits = 1; }, "not 2 or 3");
-  rejects([](RingProduct& p) { p.b_digits = -2; }, "not 2 or 3");
-  rejects([](RingProduct& p) { p.b_digits = 3, p.width = 24; }, "not fewer");
-  rejects([](RingProduct& p) { p.k = size_t{1} << 31; }, "too large");
-  rejects([](RingProduct& p) { p.k = ~size_t{0}; }, "too large");
-  rejects([](RingProduct& p) { p.m = p.n = size_t{1} << 30; }, "too large");
-  rejects([](RingProduct& p) { p.batch = 65536; }, "too large");
-  rejects([](RingProduct& p) { p.a.words = nullptr; }, "left operand");
-  rejects([](RingProduct& p) { p.b.words = nullptr; }, "right operand");
-  rejects([](RingProduct& p) { p.a.ld = 19; }, "row stride 19");
-  rejects([](RingProduct& p) { p.c = nullptr; }, "result");
-  rejects([](RingProduct& p) { p.ldc = 19; }, "row stride 19");
-  rejects(
-      [](RingProduct& p) { p.a.limbs = reinterpret_cast<const int8_t*>(8); },
-      "aligned");
-}
-
-TEST(RingProductTest, TooLittleWorkspaceIsAnErrorWithFigures) {
-  const Vec words(400);
-  Vec c(400);
-  const RingProduct p = Valid(words.data(), c.data());
-  const size_t least = PlanFor(p, true, 512, true).bytes;
-  EXPECT_TRUE(PlanWithin(p, true, 512, least).ok());
-  const auto plan = PlanWithin(p, true, 512, least - 1);
-  ASSERT_FALSE(plan.ok());
-  EXPECT_EQ(plan.error().code(), Code::kResourceExhausted);
-  EXPECT_NE(plan.error().message().find(std::to_string(least)),
-            std::string::npos);
-}
 
 }  // namespace
 }  // namespace tacit::gpu
