@@ -19,15 +19,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 
+#include "gpu/base/error.h"
 #include "gpu/base/host_device.h"
 #include "gpu/base/launch.h"
 
 #ifdef __CUDA_ARCH__
 #define TACIT_NO_UNROLL _Pragma("unroll 1")
+#define TACIT_UNROLL_BY_8 _Pragma("unroll 8")
 #else
 #define TACIT_NO_UNROLL
+#define TACIT_UNROLL_BY_8
 #endif
 
 namespace tacit::gpu {
@@ -80,6 +84,18 @@ void RunPhasesOnHost(Launch launch, const Kernel& kernel) {
                        std::make_integer_sequence<int, Kernel::kPhases>());
   }
 }
+
+// What x_dispatch.h headers hand a kernel to, here: the host, in at most `most`
+// blocks. DeviceLauncher (phased_launch.cuh) is the other one.
+struct HostLauncher {
+  uint32_t most = 3;
+
+  template <class Kernel>
+  Error operator()(std::string_view, const Kernel& kernel, size_t items) const {
+    RunPhasesOnHost(Persistent<Kernel>(items, most), kernel);
+    return {};
+  }
+};
 
 }  // namespace tacit::gpu
 

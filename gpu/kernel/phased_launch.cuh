@@ -88,6 +88,16 @@ Error LaunchPhased(std::string_view name, const Kernel& kernel, size_t items,
   return FromCuda(cudaGetLastError(), name);
 }
 
+struct DeviceLauncher {
+  StreamHandle stream;
+
+  template <class Kernel>
+  Error operator()(std::string_view name, const Kernel& kernel,
+                   size_t items) const {
+    return LaunchPhased(name, kernel, items, stream);
+  }
+};
+
 }  // namespace tacit::gpu
 
 #endif  // TACIT_GPU_KERNEL_PHASED_LAUNCH_CUH_

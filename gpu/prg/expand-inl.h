@@ -14,27 +14,21 @@
 namespace tacit::gpu {
 
 // What both expansions do: chunks of kPerBlock elements, those that one block
-// of a stream gives, go to the lanes of a warp in turn.
-template <class AesT, int kKeys, int kPerBlock>
-struct ExpandBase {
+// of a stream gives, go to the lanes of a warp in turn. Kernel has
+//   void Put(const FieldChunk&, const Block& first, const Block& second) const;
+template <class Kernel, class AesT, int kKeys, int kPerBlock>
+struct ExpandBase : AesKernel<Kernel, AesT, kKeys> {
   using Aes = AesT;
   using Shared = AesShared<Aes, kKeys>;
-  static constexpr uint32_t kThreads = Aes::kThreads;
-  static constexpr int kPhases = 2;
 
   const PrgKey* keys[kKeys];
   FieldLayout field;
 
-  TACIT_HOST_DEVICE void Fill(Shared& shared, const Thread& thread) const {
-    shared.FillTables(thread);
-    for (int k = 0; k < kKeys; ++k) shared.FillKey(k, *keys[k], thread);
-  }
+  TACIT_HOST_DEVICE const PrgKey& Key(int k) const { return *keys[k]; }
 
-  // sink.Put(chunk, streams' blocks) for every chunk of the field.
-  template <class Sink>
-  TACIT_HOST_DEVICE void ForChunks(const Shared& shared, const Thread& thread,
-                                   const Sink& sink) const {
-    const Aes aes(shared.tables, LaneOf(thread));
+  TACIT_HOST_DEVICE void Work(const Shared& shared, const Aes& aes,
+                              const Thread& thread) const {
+    const Kernel& sink = static_cast<const Kernel&>(*this);
     const uint64_t chunks = ChunkCount(field, kPerBlock);
     constexpr uint64_t kTile = uint64_t{kWarp} * Aes::kBlocks;
     for (uint64_t tile = WarpOf(thread) * kTile; tile < chunks;
@@ -65,21 +59,11 @@ struct ExpandBase {
 
 // Words; with two keys the sum of both streams.
 template <class AesT, int kKeys>
-struct ExpandWordsKernel : ExpandBase<AesT, kKeys, 2> {
-  using Base = ExpandBase<AesT, kKeys, 2>;
+struct ExpandWordsKernel
+    : ExpandBase<ExpandWordsKernel<AesT, kKeys>, AesT, kKeys, 2> {
   Combine combine;
   const uint64_t* in;  // may be null for kStore, and may be `out`
   uint64_t* out;
-
-  template <int kPhase>
-  TACIT_HOST_DEVICE void Run(typename Base::Shared& shared,
-                             const Thread& thread) const {
-    if constexpr (kPhase == 0) {
-      Base::Fill(shared, thread);
-    } else {
-      Base::ForChunks(shared, thread, *this);
-    }
-  }
 
   TACIT_HOST_DEVICE void Put(const FieldChunk& at, const Block& x,
                              const Block& y) const {
@@ -98,20 +82,10 @@ struct ExpandWordsKernel : ExpandBase<AesT, kKeys, 2> {
 
 // Bits, one to a byte; with two keys the XOR of both streams.
 template <class AesT, int kKeys>
-struct ExpandBitsKernel : ExpandBase<AesT, kKeys, 128> {
-  using Base = ExpandBase<AesT, kKeys, 128>;
+struct ExpandBitsKernel
+    : ExpandBase<ExpandBitsKernel<AesT, kKeys>, AesT, kKeys, 128> {
   const uint8_t* in;  // null, or bits that the stream's are added to
   uint8_t* out;
-
-  template <int kPhase>
-  TACIT_HOST_DEVICE void Run(typename Base::Shared& shared,
-                             const Thread& thread) const {
-    if constexpr (kPhase == 0) {
-      Base::Fill(shared, thread);
-    } else {
-      Base::ForChunks(shared, thread, *this);
-    }
-  }
 
   TACIT_HOST_DEVICE void Put(const FieldChunk& at, const Block& x,
                              const Block& y) const {

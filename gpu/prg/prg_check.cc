@@ -7,9 +7,8 @@
 #include "gpu/base/memory.h"
 #include "gpu/check/check.h"
 #include "gpu/kernel/phased.h"
-#include "gpu/prg/aes_dispatch.h"
-#include "gpu/prg/expand-inl.h"
 #include "gpu/prg/expand.h"
+#include "gpu/prg/expand_dispatch.h"
 
 namespace tacit::gpu {
 namespace {
@@ -41,16 +40,9 @@ Error CheckWords(AesVariant variant, const FieldLayout& field, bool two,
   std::vector<uint64_t> expected(field.n);
   ExpandWordsArgs args{&keys[0],  two ? &keys[1] : nullptr, field, combine,
                        in.data(), expected.data()};
-  // The reference: one thread's work after the other, one variant for all.
-  using Aes = PlanesAes<8>;
-  const size_t threads = ExpandThreads<Aes>(field, 2);
-  if (two) {
-    const auto kernel = MakeWordsKernel<Aes, 2>(args);
-    RunPhasesOnHost(Persistent<decltype(kernel)>(threads, 4), kernel);
-  } else {
-    const auto kernel = MakeWordsKernel<Aes, 1>(args);
-    RunPhasesOnHost(Persistent<decltype(kernel)>(threads, 4), kernel);
-  }
+  // The reference, one variant for all.
+  TACIT_GPU_RETURN_IF_ERROR(
+      DispatchWords(AesVariant::kPlanes8, args, HostLauncher()));
   TACIT_GPU_ASSIGN_OR_RETURN(auto key_memory, DeviceArray<PrgKey>::Copy(keys));
   TACIT_GPU_ASSIGN_OR_RETURN(auto in_memory, DeviceArray<uint64_t>::Copy(in));
   TACIT_GPU_ASSIGN_OR_RETURN(auto out, DeviceArray<uint64_t>::Create(field.n));
@@ -90,10 +82,8 @@ TACIT_GPU_CHECK(Prg, BitsEqualTheReference) {
       std::vector<uint8_t> expected(n);
       ExpandBitsArgs args{&keys[0], &keys[1], Records(n, 1024), nullptr,
                           expected.data()};
-      const auto kernel = MakeBitsKernel<PlanesAes<2>, 2>(args);
-      RunPhasesOnHost(Persistent<decltype(kernel)>(
-                          ExpandThreads<PlanesAes<2>>(args.field, 128), 4),
-                      kernel);
+      TACIT_GPU_RETURN_IF_ERROR(
+          DispatchBits(AesVariant::kPlanes2, args, HostLauncher()));
       TACIT_GPU_ASSIGN_OR_RETURN(auto key_memory,
                                  DeviceArray<PrgKey>::Copy(keys));
       TACIT_GPU_ASSIGN_OR_RETURN(auto out, DeviceArray<uint8_t>::Create(n));

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -11,9 +12,8 @@
 #include "common/prg/aes.h"
 #include "common/prg/seed.h"
 #include "gpu/kernel/phased.h"
-#include "gpu/prg/aes_dispatch.h"
-#include "gpu/prg/expand-inl.h"
 #include "gpu/prg/expand.h"
+#include "gpu/prg/expand_dispatch.h"
 #include "gtest/gtest.h"
 
 namespace tacit::gpu {
@@ -69,38 +69,14 @@ class AesVariantTest : public testing::TestWithParam<AesVariant> {
     ExpandWordsArgs to = args;
     to.out = out.data();
     if (to.combine != Combine::kStore && to.in == nullptr) to.in = out.data();
-    EXPECT_TRUE(CheckArgs(to).ok());
-    WithAes(GetParam(), [&](auto tag) {
-      using Aes = typename decltype(tag)::Aes;
-      const auto run = [&](const auto& kernel) {
-        using Kernel = std::decay_t<decltype(kernel)>;
-        RunPhasesOnHost(
-            Persistent<Kernel>(ExpandThreads<Aes>(args.field, 2), most),
-            kernel);
-        return 0;
-      };
-      return args.second == nullptr ? run(MakeWordsKernel<Aes, 1>(to))
-                                    : run(MakeWordsKernel<Aes, 2>(to));
-    });
+    EXPECT_TRUE(DispatchWords(GetParam(), to, HostLauncher{most}).ok());
     return out;
   }
   std::vector<uint8_t> Bits(const ExpandBitsArgs& args, uint32_t most) {
     std::vector<uint8_t> out(args.field.n, 1);
     ExpandBitsArgs to = args;
     to.out = out.data();
-    EXPECT_TRUE(CheckArgs(to).ok());
-    WithAes(GetParam(), [&](auto tag) {
-      using Aes = typename decltype(tag)::Aes;
-      const auto run = [&](const auto& kernel) {
-        using Kernel = std::decay_t<decltype(kernel)>;
-        RunPhasesOnHost(
-            Persistent<Kernel>(ExpandThreads<Aes>(args.field, 128), most),
-            kernel);
-        return 0;
-      };
-      return args.second == nullptr ? run(MakeBitsKernel<Aes, 1>(to))
-                                    : run(MakeBitsKernel<Aes, 2>(to));
-    });
+    EXPECT_TRUE(DispatchBits(GetParam(), to, HostLauncher{most}).ok());
     return out;
   }
 };
