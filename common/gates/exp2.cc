@@ -38,6 +38,8 @@ uint64_t MulFraction(uint64_t a, uint64_t b) {
 
 }  // namespace
 
+std::span<const uint64_t> PowerOfTwoRoots() { return kRoots; }
+
 uint64_t PowerOfTwoFraction(uint64_t fraction, int frac, int sign, int bits) {
   // 2^(f) = 2 * 2^-(1 - f).
   const bool positive = sign > 0;

@@ -3,6 +3,7 @@
 #define TACIT_COMMON_GATES_EXP2_H_
 
 #include <cstdint>
+#include <span>
 
 #include "common/gates/evaluator.h"
 
@@ -35,6 +36,10 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params);
 // with sign = -1 or +1; the same bits on every machine, in constant time.
 // Requires 0 <= frac <= 32, 0 <= bits <= 40.
 uint64_t PowerOfTwoFraction(uint64_t fraction, int frac, int sign, int bits);
+
+// The constants that it multiplies: round(2^(-1/2^i) * 2^63) for i = 1 .. 32.
+// Public.
+std::span<const uint64_t> PowerOfTwoRoots();
 
 }  // namespace tacit
 

@@ -95,6 +95,12 @@ struct HostLauncher {
     RunPhasesOnHost(Persistent<Kernel>(items, most), kernel);
     return {};
   }
+  // Kernels that give every block work of its own.
+  template <class Kernel>
+  Error Blocks(std::string_view, const Kernel& kernel, uint32_t blocks) const {
+    RunPhasesOnHost(Launch{blocks, Kernel::kThreads}, kernel);
+    return {};
+  }
 };
 
 }  // namespace tacit::gpu

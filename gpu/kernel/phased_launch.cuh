@@ -96,6 +96,18 @@ struct DeviceLauncher {
                    size_t items) const {
     return LaunchPhased(name, kernel, items, stream);
   }
+  // Kernels that give every block work of its own, with little shared memory.
+  template <class Kernel>
+  Error Blocks(std::string_view name, const Kernel& kernel,
+               uint32_t blocks) const {
+    static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024);
+    if (blocks == 0) return {};
+    const Launch launch{blocks, Kernel::kThreads};
+    internal::RunPhasedKernel<Kernel>
+        <<<launch.blocks, launch.threads, sizeof(typename Kernel::Shared),
+           stream>>>(kernel, launch);
+    return FromCuda(cudaGetLastError(), name);
+  }
 };
 
 }  // namespace tacit::gpu
