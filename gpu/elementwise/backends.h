@@ -14,14 +14,13 @@ namespace tacit::gpu {
 
 // Enqueues on a stream of the device.
 struct DeviceBackend {
-  AesVariant variant = kDefaultAesVariant;
   StreamHandle stream = nullptr;
 
   Error ExpandWords(const ExpandWordsArgs& args) const {
-    return gpu::ExpandWords(variant, args, stream);
+    return gpu::ExpandWords(DefaultAesVariant(args.field.n / 2), args, stream);
   }
   Error ExpandBits(const ExpandBitsArgs& args) const {
-    return gpu::ExpandBits(variant, args, stream);
+    return gpu::ExpandBits(DefaultAesVariant(args.field.n / 128), args, stream);
   }
   template <class Op>
   Error RunOp(const Op& op, size_t n) const {
@@ -31,13 +30,11 @@ struct DeviceBackend {
 
 // The same bodies on the host: the reference.
 struct HostBackend {
-  AesVariant variant = kDefaultAesVariant;
-
   Error ExpandWords(const ExpandWordsArgs& args) const {
-    return DispatchWords(variant, args, HostLauncher());
+    return DispatchWords(AesVariant::kTable1, args, HostLauncher());
   }
   Error ExpandBits(const ExpandBitsArgs& args) const {
-    return DispatchBits(variant, args, HostLauncher());
+    return DispatchBits(AesVariant::kTable1, args, HostLauncher());
   }
   template <class Op>
   Error RunOp(const Op& op, size_t n) const {

@@ -118,7 +118,7 @@ TACIT_GPU_CHECK(Elementwise, RingOpsEqualTheReference) {
   return {};
 }
 
-TACIT_GPU_CHECK(Elementwise, PackingEqualsTheReference) {
+TACIT_GPU_SMALL_CHECK(Elementwise, PackingEqualsTheReference) {
   for (int width = 1; width <= 64; ++width) {
     FieldLayout field = OneRecord(1000, 0, 3);
     field.block = 64;
@@ -302,7 +302,7 @@ Error CheckRowSum(const char* name, size_t rows, size_t d,
   });
 }
 
-TACIT_GPU_CHECK(Elementwise, RowSumsEqualTheReference) {
+TACIT_GPU_SMALL_CHECK(Elementwise, RowSumsEqualTheReference) {
   for (size_t d : {0, 1, 63, 64, 65, 255, 256, 257, 800}) {
     TACIT_GPU_RETURN_IF_ERROR(CheckRowSum(
         "words", 9, d, [](const Arrays& a) { return WordTerm{a.w[0]}; }));

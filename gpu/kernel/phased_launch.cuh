@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -38,7 +39,7 @@ __global__ void __launch_bounds__(Kernel::kThreads)
 }
 
 // Blocks that the calling thread's device runs at once; at least 1. Asked once
-// for each device.
+// for each device. FAILED_PRECONDITION if it has not the shared memory.
 template <class Kernel>
 Error ResidentBlocks(std::string_view name, uint32_t& blocks) {
   constexpr int kMaxDevices = 64;
@@ -51,6 +52,18 @@ Error ResidentBlocks(std::string_view name, uint32_t& blocks) {
   }
   constexpr size_t kShared = sizeof(typename Kernel::Shared);
   if (kShared > 48 * 1024) {
+    int most = 0;
+    TACIT_RETURN_IF_CUDA_ERROR(
+        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                               device),
+        name);
+    if (kShared > static_cast<size_t>(most)) {
+      return Error(Code::kFailedPrecondition,
+                   std::string(name) + ": " + std::to_string(kShared) +
+                       " bytes of shared memory are needed, a block of this "
+                       "device has at most " +
+                       std::to_string(most) + "; take another variant of AES");
+    }
     TACIT_RETURN_IF_CUDA_ERROR(
         cudaFuncSetAttribute(RunPhasedKernel<Kernel>,
                              cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -108,7 +108,8 @@ class TableAes {
   }
 
   TACIT_HOST_DEVICE TableAes(const Tables& tables, unsigned lane)
-      : table_(tables.words + lane) {}
+      : tables_(reinterpret_cast<const unsigned char*>(tables.words)),
+        lane_(static_cast<uint32_t>(sizeof(uint32_t)) * lane) {}
 
   TACIT_HOST_DEVICE void Encrypt(const uint32_t* key,
                                  Block (&x)[kBlocks]) const {
@@ -131,11 +132,15 @@ class TableAes {
 
  private:
   // Table entry of byte `row` of the word, the table rotated by 8 * rotation.
+  // In bytes, so that a shift and one operation on bits give the address.
   template <int kRotation>
   TACIT_HOST_DEVICE uint32_t Look(uint32_t word, int row) const {
-    constexpr uint32_t kFirst = kRotation * kRotations / 4 * 256;
-    const uint32_t byte = word >> (8 * row) & 0xFFu;
-    return table_[(kFirst + byte) * kWarp];
+    constexpr int kEntryLog = 7;  // an entry's copies take 4 * 32 bytes
+    constexpr uint32_t kFirst = kRotation * kRotations / 4 * 256 << kEntryLog;
+    const uint32_t shifted =
+        row == 0 ? word << kEntryLog : word >> (8 * row - kEntryLog);
+    const uint32_t offset = (shifted & (0xFFu << kEntryLog)) | lane_;
+    return *reinterpret_cast<const uint32_t*>(tables_ + kFirst + offset);
   }
   // Column c after SubBytes, ShiftRows and MixColumns: row r comes from column
   // c + r, and its table is rotated by r bytes.
@@ -163,7 +168,8 @@ class TableAes {
            (Look<0>(s[(c + 3) % 4], 3) << 8 & 0xFF000000u);
   }
 
-  const uint32_t* table_;  // of this lane
+  const unsigned char* tables_;
+  uint32_t lane_;  // byte of this lane's copy
 };
 
 }  // namespace tacit::gpu

@@ -25,9 +25,13 @@ inline constexpr AesVariant kAesVariants[] = {
     AesVariant::kPlanes2, AesVariant::kPlanes8};
 const char* AesVariantName(AesVariant variant);
 
-// What callers take who have not measured. By instruction counts the table
-// variants and kPlanes8 are close; bench/gpu.sh measures.
-inline constexpr AesVariant kDefaultAesVariant = AesVariant::kTable1;
+// What callers take who have not measured, for `items` calls of AES or keys at
+// once: a variant that addresses nothing by a secret. kPlanes8 needs eight
+// times as many items as threads, so smaller work is better spread by kPlanes2.
+inline constexpr AesVariant DefaultAesVariant(uint64_t items) {
+  return items < uint64_t{1} << 16 ? AesVariant::kPlanes2
+                                   : AesVariant::kPlanes8;
+}
 
 enum class Combine {
   kStore,     // out = stream

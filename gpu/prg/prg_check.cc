@@ -50,11 +50,22 @@ Error CheckWords(AesVariant variant, const FieldLayout& field, bool two,
   args.second = two ? key_memory.data() + 1 : nullptr;
   args.in = in_memory.data();
   args.out = out.data();
-  TACIT_GPU_RETURN_IF_ERROR(ExpandWords(variant, args, nullptr));
+  const Error error = ExpandWords(variant, args, nullptr);
+  // The device has too little shared memory for this variant.
+  if (error.code() == Code::kFailedPrecondition) return {};
+  TACIT_GPU_RETURN_IF_ERROR(error);
   TACIT_GPU_ASSIGN_OR_RETURN(const auto actual, out.ToHost());
   return ExpectEqual(
       std::string(AesVariantName(variant)) + ", n = " + std::to_string(field.n),
       actual, expected);
+}
+
+TACIT_GPU_SMALL_CHECK(Prg, FewWordsEqualTheReference) {
+  for (AesVariant variant : kAesVariants) {
+    TACIT_GPU_RETURN_IF_ERROR(
+        CheckWords(variant, Records(333, 64), true, Combine::kAdd));
+  }
+  return {};
 }
 
 TACIT_GPU_CHECK(Prg, WordsEqualTheReference) {
@@ -90,7 +101,9 @@ TACIT_GPU_CHECK(Prg, BitsEqualTheReference) {
       args.key = key_memory.data();
       args.second = key_memory.data() + 1;
       args.out = out.data();
-      TACIT_GPU_RETURN_IF_ERROR(ExpandBits(variant, args, nullptr));
+      const Error error = ExpandBits(variant, args, nullptr);
+      if (error.code() == Code::kFailedPrecondition) continue;
+      TACIT_GPU_RETURN_IF_ERROR(error);
       TACIT_GPU_ASSIGN_OR_RETURN(const auto actual, out.ToHost());
       TACIT_GPU_RETURN_IF_ERROR(
           ExpectEqual(AesVariantName(variant), actual, expected));
