@@ -23,6 +23,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -154,13 +155,18 @@ class Evaluator {
   Rounding rounding() const { return rounding_; }
   ThreadPool& pool() const { return pool_; }
 
-  // Lets this role's sessions multiply by static weights together; null, as at
-  // the start, for each on its own. Must outlive the evaluator.
-  void ShareProducts(GemmBatcher* batcher) { batcher_ = batcher; }
+  // Lets this role's sessions multiply by static weights together, from
+  // here on; each on its own otherwise. Must outlive the evaluator.
+  void ShareProducts(GemmBatcher& batcher) { products_.emplace(batcher); }
+  // Marks the start of a step that multiplies static weights by `rows` rows,
+  // once its input is there; may wait for other sessions (gemm_batcher.h).
+  void BeginStep(size_t rows) {
+    if (products_.has_value() && ok()) products_->BeginStep(rows);
+  }
   // Gemm by a static matrix of the model, for gates.
   void MultiplyStatic(const GemmArgs& args) {
-    if (batcher_ == nullptr) return Gemm(args, pool_);
-    batcher_->Multiply(args, pool_);
+    if (!products_.has_value()) return Gemm(args, pool_);
+    products_->Multiply(args, pool_);
   }
 
   bool ok() const { return status_.ok(); }
@@ -252,7 +258,7 @@ class Evaluator {
   const int party_;
   const Rounding rounding_;
   ThreadPool& pool_;
-  GemmBatcher* batcher_ = nullptr;
+  std::optional<GemmBatcher::Member> products_;
   uint64_t mask_position_ = 0;
   uint64_t input_position_ = 0;
   uint64_t correlation_position_ = 0;

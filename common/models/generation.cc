@@ -128,6 +128,7 @@ void GenerateStep(Evaluator& ev, const DecoderPlan& plan,
   if (draws) {
     randomness = ev.Input({lengths.size()}, kUniformWidth, kUniformBits);
   }
+  ev.BeginStep(total);
   const Share logits = DecoderForward(ev, plan, weights, input, lengths, cache);
   if (shape.sampling == SamplingSide::kClient) {
     ev.Output(logits);

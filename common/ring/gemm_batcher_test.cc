@@ -1,205 +1,304 @@
 #include "common/ring/gemm_batcher.h"
 
-#include <algorithm>
-#include <barrier>
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "common/ring/gemm_test_util.h"
 #include "gtest/gtest.h"
 
 namespace tacit {
 namespace {
 
-using Vec = std::vector<uint64_t>;
+using std::chrono::hours;
 
-Vec RandomVec(size_t n, std::mt19937_64& rng) {
-  Vec v(n);
-  for (uint64_t& x : v) x = rng();
-  return v;
+constexpr size_t kN = 40, kK = 30;
+constexpr std::chrono::nanoseconds kForever = hours(1), kNever{0};
+
+// Every product may be batched; who waits does so until the others come.
+constexpr GemmBatcher::Options kPatient{.max_rows = 4,
+                                        .max_batch_rows = 64,
+                                        .min_bytes = 0,
+                                        .least_wait = kForever,
+                                        .longest_meeting = kForever,
+                                        .longest_gathering = kForever};
+
+GemmBatcher::Options NoMeetingWaits() {
+  GemmBatcher::Options options = kPatient;
+  options.longest_meeting = kNever;
+  return options;
 }
 
-// A caller's product with a shared matrix: strides wider than the rows, and
-// what C held before.
-class Caller {
- public:
-  Caller(size_t m, size_t n, size_t k, const Vec& b, Layout layout,
-         Accumulate accumulate, std::mt19937_64& rng)
-      : a_(RandomVec(m * (k + 1), rng)), c_(RandomVec(m * (n + 3), rng)) {
-    args_ = {.m = m,
-             .n = n,
-             .k = k,
-             .a = a_.data(),
-             .lda = k + 1,
-             .b = b.data(),
-             .ldb = layout == Layout::kRowMajor ? n : k,
-             .b_layout = layout,
-             .c = c_.data(),
-             .ldc = n + 3,
-             .accumulate = accumulate};
-    expected_ = c_;
-    GemmArgs reference = args_;
-    reference.c = expected_.data();
-    GemmReference(reference);
+// Sessions with a weight matrix or two, each a thread while it does something.
+class GemmBatcherTest : public testing::Test {
+ protected:
+  void SetUp(const GemmBatcher::Options& options, size_t sessions) {
+    batcher_ = std::make_unique<GemmBatcher>(InlinePool(), options);
+    for (size_t i = 0; i < sessions; ++i) {
+      members_.push_back(std::make_unique<GemmBatcher::Member>(*batcher_));
+    }
+  }
+  ~GemmBatcherTest() override { Join(); }
+
+  GemmBatcher::Stats stats() const { return batcher_->stats(); }
+
+  // One of session `i`'s products, with the right result.
+  void Multiply(size_t i, const std::vector<uint64_t>& b, size_t m = 1) {
+    std::mt19937_64 rng(100 * i + m);
+    const TestProduct product(m, kN, kK, b, Layout::kRowMajor, Accumulate::kAdd,
+                              rng);
+    members_[i]->Multiply(product.args(), InlinePool());
+    EXPECT_TRUE(product.IsRight());
+  }
+  void BeginStep(size_t i, size_t rows = 1) { members_[i]->BeginStep(rows); }
+
+  void Start(std::function<void()> action) {
+    threads_.emplace_back(std::move(action));
+  }
+  void Join() {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  void AwaitWaiting(size_t count) const {
+    while (stats().waiting != count) std::this_thread::yield();
   }
 
-  const GemmArgs& args() const { return args_; }
-  bool IsRight() const { return c_ == expected_; }
+  // All sessions, which were in no step before, begin one together.
+  void GatherAll() {
+    Multiply(0, b_);  // from here on it is known that there are matrices
+    BeginStep(0);     // nobody else decodes: alone
+    for (size_t i = 1; i < members_.size(); ++i) {
+      Start([this, i] { BeginStep(i); });
+    }
+    AwaitWaiting(members_.size() - 1);
+    BeginStep(0);
+    Join();
+    before_ = stats();
+  }
+  uint64_t Passes() const { return stats().passes - before_.passes; }
+  uint64_t Products() const { return stats().products - before_.products; }
+  uint64_t Late() const { return stats().late - before_.late; }
 
- private:
-  Vec a_, c_, expected_;
-  GemmArgs args_;
+  std::mt19937_64 rng_{7};
+  const std::vector<uint64_t> b_ = RandomVector(kN * kK, rng_);
+  const std::vector<uint64_t> other_ = RandomVector(kN * kK, rng_);
+  std::unique_ptr<GemmBatcher> batcher_;
+  std::vector<std::unique_ptr<GemmBatcher::Member>> members_;
+  std::vector<std::thread> threads_;
+  GemmBatcher::Stats before_;
 };
 
-constexpr GemmBatcher::Options kAll{
-    .max_rows = 8, .max_batch_rows = 24, .min_bytes = 0};
-
-TEST(GemmBatcherTest, EqualsGemmFromManyThreads) {
-  constexpr size_t kThreads = 12, kN = 700, kK = 301;
-  std::mt19937_64 rng(3);
-  ThreadPool pool(2);
-  for (Layout layout : {Layout::kRowMajor, Layout::kTransposed}) {
-    const Vec b[2] = {RandomVec(kN * kK, rng), RandomVec(kN * kK, rng)};
-    GemmBatcher batcher(pool, kAll);
-    std::vector<std::vector<Caller>> callers(kThreads);
-    uint64_t batchable = 0;
-    for (size_t t = 0; t < kThreads; ++t) {
-      for (size_t i = 0; i < 20; ++i) {
-        // Up to one row more than is batched; none too.
-        const size_t m = rng() % 10;
-        batchable += m >= 1 && m <= kAll.max_rows;
-        callers[t].emplace_back(m, kN, kK, b[i % 2], layout,
-                                static_cast<Accumulate>(rng() % 3), rng);
-      }
-    }
-    std::barrier start(kThreads);
-    std::vector<std::thread> threads;
-    for (size_t t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t] {
-        start.arrive_and_wait();
-        for (Caller& caller : callers[t]) {
-          batcher.Multiply(caller.args(), InlinePool());
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    for (const auto& of_thread : callers) {
-      for (const Caller& caller : of_thread) ASSERT_TRUE(caller.IsRight());
-    }
-    EXPECT_EQ(batcher.stats().products, batchable);
-    // Twelve threads with two matrices are more often together than not.
-    EXPECT_LT(batcher.stats().passes, batchable);
-  }
-}
-
-// One product of kLeaderRows rows, and while it is under way kOthers of one.
-class Meeting {
- public:
-  static constexpr size_t kLeaderRows = 8, kOthers = 4;
-
-  Meeting(const Vec& b, size_t n, size_t k, std::mt19937_64& rng)
-      : leader_(kLeaderRows, n, k, b, Layout::kRowMajor, Accumulate::kOverwrite,
-                rng) {
-    for (size_t i = 0; i < kOthers; ++i) {
-      others_.emplace_back(1, n, k, b, Layout::kRowMajor, Accumulate::kSubtract,
-                           rng);
-    }
-  }
-
-  // Returns the passes that it took.
-  uint64_t Run(GemmBatcher& batcher) {
-    const uint64_t before = batcher.stats().passes;
-    std::thread lead([&] { batcher.Multiply(leader_.args(), InlinePool()); });
-    while (batcher.stats().passes == before) std::this_thread::yield();
-    std::vector<std::thread> threads;
-    for (Caller& other : others_) {
-      threads.emplace_back(
-          [&] { batcher.Multiply(other.args(), InlinePool()); });
-    }
-    for (std::thread& thread : threads) thread.join();
-    lead.join();
-    return batcher.stats().passes - before;
-  }
-
-  bool IsRight() const {
-    return leader_.IsRight() &&
-           std::all_of(others_.begin(), others_.end(),
-                       [](const Caller& other) { return other.IsRight(); });
-  }
-
- private:
-  Caller leader_;
-  std::vector<Caller> others_;
-};
-
-TEST(GemmBatcherTest, WhoComesMeanwhileSharesOnePass) {
-  // The leader takes some ten milliseconds. Where threads start too late for
-  // that, another attempt follows.
-  constexpr size_t kN = 4000, kK = 1000;
-  std::mt19937_64 rng(4);
-  const Vec b = RandomVec(kN * kK, rng);
-  GemmBatcher batcher(InlinePool(),
-                      {.max_rows = 8, .max_batch_rows = 64, .min_bytes = 0});
-  uint64_t passes = 0;
-  for (int attempt = 0; attempt < 50 && passes != 2; ++attempt) {
-    Meeting meeting(b, kN, kK, rng);
-    passes = meeting.Run(batcher);
-    ASSERT_TRUE(meeting.IsRight());
-  }
-  EXPECT_EQ(passes, 2u);
-}
-
-TEST(GemmBatcherTest, ABatchHasItsLimit) {
-  constexpr size_t kN = 4000, kK = 1000;
-  std::mt19937_64 rng(5);
-  const Vec b = RandomVec(kN * kK, rng);
-  GemmBatcher batcher(InlinePool(),
-                      {.max_rows = 8, .max_batch_rows = 2, .min_bytes = 0});
-  for (int i = 0; i < 3; ++i) {
-    Meeting meeting(b, kN, kK, rng);
-    EXPECT_GE(meeting.Run(batcher), 1 + Meeting::kOthers / 2);
-    EXPECT_TRUE(meeting.IsRight());
-  }
-}
-
-TEST(GemmBatcherTest, SmallMatricesAndManyRowsGoAlone) {
-  std::mt19937_64 rng(6);
-  const Vec b = RandomVec(64 * 64, rng);
-  GemmBatcher batcher(InlinePool());
-  for (size_t m : {1, 100}) {
-    Caller caller(m, 64, 64, b, Layout::kRowMajor, Accumulate::kAdd, rng);
-    batcher.Multiply(caller.args(), InlinePool());
-    EXPECT_TRUE(caller.IsRight());
-  }
-  EXPECT_EQ(batcher.stats().products, 0u);
-}
-
-// The same memory read as another matrix is another right operand.
-TEST(GemmBatcherTest, OtherShapesOfTheSameMemoryAreKeptApart) {
-  constexpr size_t kThreads = 8;
-  std::mt19937_64 rng(7);
-  const Vec b = RandomVec(200 * 300, rng);
-  GemmBatcher batcher(InlinePool(), kAll);
-  std::vector<Caller> callers;
-  for (size_t t = 0; t < kThreads; ++t) {
-    const bool wide = t % 2 == 0;
-    callers.emplace_back(2, wide ? 300 : 200, wide ? 200 : 300, b,
-                         t % 4 < 2 ? Layout::kRowMajor : Layout::kTransposed,
-                         Accumulate::kOverwrite, rng);
-  }
-  std::barrier start(kThreads);
-  std::vector<std::thread> threads;
-  for (Caller& caller : callers) {
-    threads.emplace_back([&] {
-      start.arrive_and_wait();
-      for (int i = 0; i < 10; ++i) {
-        batcher.Multiply(caller.args(), InlinePool());
+TEST_F(GemmBatcherTest, ACohortMultipliesInOnePass) {
+  SetUp(kPatient, 5);
+  GatherAll();
+  for (size_t i = 0; i < members_.size(); ++i) {
+    Start([this, i] {
+      for (int step = 0; step < 3; ++step) {
+        for (int j = 0; j < 10; ++j) Multiply(i, j % 2 == 0 ? b_ : other_);
+        BeginStep(i);
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
-  for (const Caller& caller : callers) EXPECT_TRUE(caller.IsRight());
+  Join();
+  EXPECT_EQ(Products(), 150u);
+  EXPECT_EQ(Passes(), 30u);
+  EXPECT_EQ(Late(), 0u);
+}
+
+TEST_F(GemmBatcherTest, ASessionAloneNeverWaits) {
+  SetUp(kPatient, 2);  // the other one does nothing
+  for (int i = 0; i < 3; ++i) {
+    Multiply(0, b_);
+    BeginStep(0);
+  }
+  EXPECT_EQ(Passes(), 3u);
+  EXPECT_EQ(Late(), 0u);
+}
+
+TEST_F(GemmBatcherTest, WhoIsLateIsLeftBehindOnce) {
+  SetUp(NoMeetingWaits(), 3);
+  GatherAll();
+  Multiply(0, b_);
+  EXPECT_EQ(Late(), 2u);
+  for (int i = 0; i < 5; ++i) Multiply(0, b_);
+  EXPECT_EQ(Late(), 2u);
+  // Those who were late are together, until one of them is late again.
+  Multiply(1, b_);
+  EXPECT_EQ(Late(), 3u);
+  Multiply(2, b_);
+  EXPECT_EQ(Late(), 3u);
+  EXPECT_EQ(Passes(), 8u);
+}
+
+TEST_F(GemmBatcherTest, WhoWasLeftBehindIsJoinedAtTheNextStep) {
+  SetUp(NoMeetingWaits(), 2);
+  GatherAll();
+  Multiply(0, b_);
+  EXPECT_EQ(Late(), 1u);
+  Start([this] { BeginStep(0); });
+  AwaitWaiting(1);
+  BeginStep(1);
+  Join();
+  Multiply(0, b_);
+  EXPECT_EQ(Late(), 2u);  // it was waited for
+}
+
+TEST_F(GemmBatcherTest, WhoMissesAGatheringIsNotWaitedForUntilItComes) {
+  GemmBatcher::Options options = kPatient;
+  options.longest_gathering = kNever;
+  SetUp(options, 2);
+  Multiply(0, b_);
+  BeginStep(0);
+  BeginStep(1);
+  EXPECT_EQ(Late(), 1u);
+  for (int i = 0; i < 5; ++i) BeginStep(1);
+  EXPECT_EQ(Late(), 1u);
+  BeginStep(0);
+  EXPECT_EQ(Late(), 2u);
+}
+
+TEST_F(GemmBatcherTest, WaitsFollowTheLengthOfSteps) {
+  static GemmBatcher::Clock::time_point now;
+  now = GemmBatcher::Clock::time_point(hours(1));
+  GemmBatcher::Options options = kPatient;
+  options.least_wait = kNever;
+  options.now = [] { return now; };
+  SetUp(options, 2);
+  Multiply(0, b_);
+  BeginStep(0);
+  BeginStep(1);  // no step was measured yet: without a wait
+  EXPECT_EQ(Late(), 1u);
+  now += hours(2);
+  Multiply(1, b_);
+  now += hours(20);  // what a gateway takes is no part of it
+  Start([this] { BeginStep(1); });
+  Join();  // nobody is expected
+  Start([this] { BeginStep(0); });
+  AwaitWaiting(1);
+  BeginStep(1);
+  Join();
+  Start([this] { Multiply(0, b_); });
+  AwaitWaiting(1);
+  Multiply(1, b_);
+  Join();
+  EXPECT_EQ(Late(), 1u);
+  EXPECT_EQ(Passes(), 3u);
+}
+
+TEST_F(GemmBatcherTest, WhoIsGoneIsWaitedForNoLonger) {
+  SetUp(kPatient, 3);
+  GatherAll();
+  Start([this] { Multiply(0, b_); });
+  Start([this] { Multiply(1, b_); });
+  AwaitWaiting(2);
+  members_[2].reset();
+  Join();
+  EXPECT_EQ(Passes(), 1u);
+  Start([this] { BeginStep(0); });
+  AwaitWaiting(1);
+  members_[1].reset();
+  Join();
+}
+
+TEST_F(GemmBatcherTest, WhoPrefillsIsWaitedForNoLonger) {
+  SetUp(kPatient, 2);
+  GatherAll();
+  Start([this] { Multiply(0, b_); });
+  AwaitWaiting(1);
+  Multiply(1, b_, kPatient.max_rows + 1);  // alone
+  Join();
+  EXPECT_EQ(Products(), 1u);
+  BeginStep(0);
+  Start([this] { BeginStep(1); });
+  AwaitWaiting(1);
+  BeginStep(0);
+  Join();
+  Start([this] { BeginStep(0); });
+  AwaitWaiting(1);
+  BeginStep(1, kPatient.max_rows + 1);
+  Join();
+  EXPECT_EQ(Late(), 0u);
+}
+
+TEST_F(GemmBatcherTest, OtherProgramsAreSplitOff) {
+  SetUp(kPatient, 4);
+  GatherAll();
+  Start([this] { Multiply(0, b_); });
+  Start([this] { Multiply(1, other_); });
+  Start([this] { Multiply(2, b_); });
+  AwaitWaiting(3);
+  Multiply(3, other_);
+  Join();
+  EXPECT_EQ(Passes(), 2u);
+  for (size_t first : {0, 1}) {  // without the two others
+    Start([this, first] { Multiply(first, b_); });
+    AwaitWaiting(1);
+    Multiply(first + 2, b_);
+    Join();
+  }
+  EXPECT_EQ(Passes(), 4u);
+  EXPECT_EQ(Late(), 0u);
+}
+
+TEST_F(GemmBatcherTest, APassHasItsLimit) {
+  GemmBatcher::Options options = kPatient;
+  options.max_batch_rows = 5;
+  SetUp(options, 4);
+  GatherAll();
+  for (size_t i = 0; i < members_.size(); ++i) {
+    Start([this, i] { Multiply(i, b_, 2); });
+  }
+  Join();
+  EXPECT_EQ(Passes(), 2u);
+}
+
+TEST_F(GemmBatcherTest, WithSmallMatricesOnlyNobodyWaits) {
+  GemmBatcher::Options options = kPatient;
+  options.min_bytes = kN * kK * sizeof(uint64_t) + 1;
+  SetUp(options, 2);
+  for (size_t i : {0, 1, 0, 1}) {
+    Multiply(i, b_);
+    BeginStep(i);
+  }
+  EXPECT_EQ(stats().products, 0u);
+}
+
+TEST_F(GemmBatcherTest, ComingAndGoingMixesNothingUp) {
+  constexpr size_t kThreads = 12;
+  ThreadPool pool(2);
+  // Waits that end at any moment.
+  GemmBatcher batcher(pool,
+                      {.max_rows = 4,
+                       .max_batch_rows = 9,
+                       .min_bytes = 0,
+                       .least_wait = std::chrono::microseconds(50),
+                       .longest_meeting = std::chrono::microseconds(200),
+                       .longest_gathering = std::chrono::microseconds(500)});
+  for (size_t t = 0; t < kThreads; ++t) {
+    Start([&, t] {
+      std::mt19937_64 rng(t);
+      for (int session = 0; session < 4; ++session) {
+        GemmBatcher::Member member(batcher);
+        for (int i = 0; i < 60; ++i) {
+          if (i % 6 == 0) member.BeginStep(rng() % 6);
+          const TestProduct product(rng() % 6, kN, kK,
+                                    rng() % 8 == 0 ? other_ : b_,
+                                    static_cast<Layout>(rng() % 2),
+                                    static_cast<Accumulate>(rng() % 3), rng);
+          member.Multiply(product.args(), InlinePool());
+          ASSERT_TRUE(product.IsRight());
+        }
+      }
+    });
+  }
+  Join();
+  const GemmBatcher::Stats stats = batcher.stats();
+  EXPECT_LE(stats.passes, stats.products);
+  EXPECT_EQ(stats.waiting, 0u);
 }
 
 }  // namespace

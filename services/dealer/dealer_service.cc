@@ -220,7 +220,7 @@ void DealerService::Deal(const SessionRef& session) {
         session->seeds, session->id, model_.digest, session->program.rounding,
         *sink0, *sink1, pool);
     if (dealer.ok()) {
-      (*dealer)->ShareProducts(&products_);
+      (*dealer)->ShareProducts(products_);
       RunModelProgram(**dealer, model_.plan, model_.matrices,
                       session->program.shape);
       status = (*dealer)->Finish();

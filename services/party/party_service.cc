@@ -256,7 +256,7 @@ absl::Status PartyService::RunProgram(Running& running) {
       material, ledger_, gateway, pool);
   absl::Status status = ev.status();
   if (ev.ok()) {
-    (*ev)->ShareProducts(&products_);
+    (*ev)->ShareProducts(products_);
     RunModelProgram(**ev, model_.plan, model_.matrices, running.program.shape);
     status = (*ev)->Finish();
   }

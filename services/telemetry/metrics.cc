@@ -117,7 +117,10 @@ struct Metrics::Families {
                   "Products by weights that sessions may compute together");
   Counter& passes = MakeCounter(r, "tacit_weight_passes_total",
                                 "Passes over weights that computed them");
-  std::mutex products_mutex;  // of both
+  Counter& late = MakeCounter(
+      r, "tacit_late_sessions_total",
+      "Times that sessions waited for another one in vain to compute together");
+  std::mutex products_mutex;  // of the three
   Gauge& queue =
       MakeGauge(r, "tacit_queue_requests", "Requests waiting for a session");
   Gauge& stock_sessions =
@@ -182,6 +185,7 @@ void Metrics::SetProducts(const GemmBatcher::Stats& stats) {
   };
   raise(families_->products, stats.products);
   raise(families_->passes, stats.passes);
+  raise(families_->late, stats.late);
 }
 
 void Metrics::SetQueue(int64_t requests) {

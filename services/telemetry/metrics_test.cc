@@ -26,7 +26,7 @@ TEST(MetricsTest, CountsWhatHappens) {
   metrics.AddRounds(40);
   metrics.AddOpenedBytes(Direction::kSent, 1000);
   metrics.AddMaterialBytes(Direction::kReceived, 2000);
-  metrics.SetProducts({.products = 40, .passes = 9});
+  metrics.SetProducts({.products = 40, .passes = 9, .late = 3});
   metrics.SetProducts({.products = 30, .passes = 8});  // comes late
   metrics.SetQueue(3);
   metrics.SetMaterialStock(2, 4096);
@@ -47,6 +47,7 @@ TEST(MetricsTest, CountsWhatHappens) {
            "tacit_material_bytes_total{direction=\"received\"} 2000\n",
            "tacit_static_products_total 40\n",
            "tacit_weight_passes_total 9\n",
+           "tacit_late_sessions_total 3\n",
            "tacit_queue_requests 3\n",
            "tacit_material_stock_sessions 2\n",
            "tacit_material_stock_bytes 4096\n",
