@@ -609,6 +609,105 @@ void FewRowsGemm(const GemmArgs& g, ThreadPool& pool) {
   });
 }
 
+// ---- m = 5 .. kMaxStripRows, B row major ----
+
+// As few rows, but with A and the sums in buffers of their own: rows of C whose
+// stride is a multiple of 4 KiB would share a cache set, and there are more of
+// them than it has ways. Packing B costs more than it saves here. Other targets
+// have too few registers.
+#if TACIT_RING_AVX512
+constexpr size_t kMaxStripRows = 16;
+constexpr size_t kStripWords = 2048;  // 16 KiB of sums
+constexpr size_t kTileSums = 8;       // rows at a time, with factors of two p
+// Rows of B from the one in use to the one that is fetched: runs of a strip's
+// width are too short for the processor to fetch ahead by itself.
+constexpr size_t kRowsAhead = 6;
+
+// sums [kRows, RoundUp(cols, kLanes)] (op)= the product of kRows columns of
+// `a` [kDepth, m] with B[0 .. kDepth, 0 .. cols).
+template <size_t kRows, size_t kDepth>
+HWY_INLINE void AddToStrip(const uint64_t* a, size_t m, const uint64_t* b,
+                           size_t ldb, size_t cols, uint64_t* sums,
+                           Write write) {
+  const Word d;
+  const size_t width = RoundUp(cols, kLanes);
+  WordVec row[kRows][kDepth];
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (size_t p = 0; p < kDepth; ++p) row[i][p] = hn::Set(d, a[p * m + i]);
+  }
+  for (size_t j = 0; j < cols; j += kLanes) {
+    ProductSum add[kRows];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kRows; ++i) add[i].Clear();
+#pragma GCC unroll 2
+    for (size_t p = 0; p < kDepth; ++p) {
+      const uint64_t* from = b + p * ldb + j;
+      __builtin_prefetch(from + kRowsAhead * ldb);
+      const Factor f =
+          MakeFactor(j + kLanes <= cols ? hn::LoadU(d, from)
+                                        : LoadFirst(d, cols - j, from));
+#pragma GCC unroll 8
+      for (size_t i = 0; i < kRows; ++i) add[i].MulAdd(row[i][p], f);
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kRows; ++i) {
+      UpdateVec(sums + i * width + j, kLanes, add[i].Value(), write);
+    }
+  }
+}
+
+// The same for one or two p of B, from row i of A on; `packed_a` is [k, m].
+template <size_t kRows>
+HWY_INLINE void AddTwo(const GemmArgs& g, const uint64_t* packed_a, size_t i,
+                       size_t p, size_t j0, size_t cols, uint64_t* sums) {
+  const Write write = p == 0 ? Write::kSet : Write::kAdd;
+  const uint64_t* const a = packed_a + p * g.m + i;
+  const uint64_t* const b = g.b + p * g.ldb + j0;
+  sums += i * RoundUp(cols, kLanes);
+  if (p + 1 < g.k) {
+    AddToStrip<kRows, 2>(a, g.m, b, g.ldb, cols, sums, write);
+  } else {
+    AddToStrip<kRows, 1>(a, g.m, b, g.ldb, cols, sums, write);
+  }
+}
+
+// C[0 .. kRows, j0 .. j0 + cols). More rows than fit into registers take turns
+// at each p, so that the second ones find B in L1.
+template <size_t kRows>
+void MultiplyStrip(const GemmArgs& g, const uint64_t* packed_a, size_t j0,
+                   size_t cols) {
+  constexpr size_t kFirst = kRows <= kTileSums ? kRows : (kRows + 1) / 2;
+  const size_t width = RoundUp(cols, kLanes);
+  Words sums(kRows * width);
+  for (size_t p = 0; p < g.k; p += 2) {
+    AddTwo<kFirst>(g, packed_a, 0, p, j0, cols, sums.data());
+    if constexpr (kRows > kFirst) {
+      AddTwo<kRows - kFirst>(g, packed_a, kFirst, p, j0, cols, sums.data());
+    }
+  }
+  UpdateTile(sums.data(), width, kRows, cols, g.c + j0, g.ldc,
+             g.accumulate == Accumulate::kOverwrite  ? Write::kSet
+             : g.accumulate == Accumulate::kSubtract ? Write::kSubtract
+                                                     : Write::kAdd);
+}
+
+// 5 <= m <= kRows.
+template <size_t kRows = kMaxStripRows>
+void StripGemm(const GemmArgs& g, ThreadPool& pool) {
+  if constexpr (kRows > 5) {
+    if (g.m < kRows) return StripGemm<kRows - 1>(g, pool);
+  }
+  Words packed_a(g.k * kRows);
+  PackTransposed(g.a, g.lda, kRows, g.k, kRows, packed_a.data());
+  constexpr size_t kStrip = kStripWords / kRows / kLanes * kLanes;
+  pool.ParallelFor(g.n, kStrip, [&](size_t begin, size_t end) HWY_ATTR {
+    MultiplyStrip<kRows>(g, packed_a.data(), begin, end - begin);
+  });
+}
+#endif
+
 }  // namespace
 
 void GemmOnTarget(const GemmArgs& g, ThreadPool& pool) {
@@ -621,9 +720,13 @@ void GemmOnTarget(const GemmArgs& g, ThreadPool& pool) {
       return FewRowsGemm<3>(g, pool);
     case 4:
       return FewRowsGemm<4>(g, pool);
-    default:
-      return PackedGemm(g, pool);
   }
+#if TACIT_RING_AVX512
+  if (g.m <= kMaxStripRows && g.b_layout == Layout::kRowMajor) {
+    return StripGemm(g, pool);
+  }
+#endif
+  PackedGemm(g, pool);
 }
 
 }  // namespace HWY_NAMESPACE

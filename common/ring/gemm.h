@@ -15,9 +15,10 @@ namespace tacit {
 // row stride ldc, all in elements. Any size including 0 (k = 0: the product is
 // zero). C must not overlap A or B.
 //
-// Register-tiled over packed panels; m = 1 .. 4 takes a path bound by reading
-// B once. AVX-512 (vpmullq), AVX2 and portable paths, chosen at run time, give
-// the same bits. Runs on `pool`.
+// Register-tiled over packed panels; m = 1 .. 4, and with AVX-512 m = 5 .. 16
+// by a row-major B, take paths that read B once and pack nothing of it. AVX-512
+// (vpmullq), AVX2 and portable paths, chosen at run time, give the same bits.
+// Runs on `pool`.
 struct GemmArgs {
   size_t m, n, k;
   const uint64_t* a;
