@@ -356,7 +356,7 @@ TEST_F(ClassifyProcessTest, ACallerWhoLeavesFreesAllRoles) {
     cancellation.Cancel();
   });
   const auto cancelled =
-      client_->Classify(Texts({kText}), absl::InfiniteFuture(), &cancellation);
+      client_->Classify(Texts({kText}), {.cancellation = &cancellation});
   canceller.join();
   kill(deployment_->pid("party1"), SIGCONT);
   EXPECT_THAT(cancelled.status(),

@@ -88,7 +88,7 @@ class ClockTest : public testing::Test {
           if (++pieces == 3) jump();
           return true;
         },
-        absl::Now() + absl::Minutes(1));
+        {.deadline = absl::Now() + absl::Minutes(1)});
     if (!result.ok()) return result.status();
     return result->sequences[0].text;
   }

@@ -54,7 +54,7 @@ class DeploymentTest : public testing::Test {
           }
           return true;
         },
-        absl::Now() + absl::Minutes(1));
+        {.deadline = absl::Now() + absl::Minutes(1)});
     took = absl::Now() - killed;
     return result.status();
   }
@@ -103,13 +103,14 @@ TEST_F(DeploymentTest, AStoppedRequestLeavesTheNextOneAlone) {
 
 TEST_F(DeploymentTest, ACallerMayCancelWhileItIsGivenAToken) {
   Cancellation cancellation;
-  const auto result = client_->Infer(
-      DemoRequest(100),
-      [&](size_t, const std::string&) {
-        cancellation.Cancel();
-        return true;
-      },
-      absl::Now() + absl::Minutes(1), &cancellation);
+  const auto result =
+      client_->Infer(DemoRequest(100),
+                     [&](size_t, const std::string&) {
+                       cancellation.Cancel();
+                       return true;
+                     },
+                     {.deadline = absl::Now() + absl::Minutes(1),
+                      .cancellation = &cancellation});
   EXPECT_THAT(result.status(), StatusIs(absl::StatusCode::kCancelled, ""));
   EXPECT_OK(Text(4));
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_matchers.h"
@@ -70,8 +71,10 @@ class GatewayTest : public testing::Test {
   using PieceFn = std::function<void(int pieces, grpc::ClientContext& context)>;
   Answer Complete(const v1::CompleteRequest& request,
                   absl::Duration timeout = absl::Minutes(1),
-                  const PieceFn& on_piece = {}) {
+                  const PieceFn& on_piece = {},
+                  const std::string& traceparent = "") {
     grpc::ClientContext context;
+    if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     const auto reader = stub_->Complete(&context, request);
     Answer answer;
@@ -111,6 +114,24 @@ TEST_F(GatewayTest, StreamsTheTextThatTheLibraryGives) {
   EXPECT_EQ(got.end.opened_bytes(0), want->cost.opened_bytes[0]);
   ASSERT_EQ(got.end.material_bytes_size(), 2);
   EXPECT_EQ(got.end.material_bytes(1), want->cost.material_bytes[1]);
+}
+
+TEST_F(GatewayTest, ACallersTraceIsInTheLogsOfAllRoles) {
+  const std::string id = "4bf92f3577b34da6a3ce929d0e0e4736";
+  ASSERT_OK(Complete(Request(2), absl::Minutes(1), {},
+                     "00-" + id + "-00f067aa0ba902b7-01")
+                .status);
+  for (const char* role : {"gateway", "dealer", "party0", "party1"}) {
+    // A party's session ends a little after the answer.
+    const absl::Time limit = absl::Now() + absl::Seconds(10);
+    const auto logged = [&] {
+      return absl::StrContains(deployment_->Log(role), id);
+    };
+    while (!logged() && absl::Now() < limit) {
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    EXPECT_TRUE(logged()) << role;
+  }
 }
 
 TEST_F(GatewayTest, TellsItsModel) {

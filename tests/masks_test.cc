@@ -62,7 +62,7 @@ class MasksTest : public testing::Test {
             if (kind == 1) cancellation.Cancel();
             return true;
           },
-          deadline, &cancellation);
+          {.deadline = deadline, .cancellation = &cancellation});
       ++(result.ok() ? answered_ : failed_);
     }
   }

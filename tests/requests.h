@@ -27,8 +27,9 @@ inline TextRequest DemoRequest(size_t tokens) {
 inline absl::StatusOr<std::string> TextOf(
     TextClient& client, size_t tokens,
     absl::Duration limit = absl::Minutes(1)) {
-  ASSIGN_OR_RETURN(const TextResult result,
-                   client.Infer(DemoRequest(tokens), {}, absl::Now() + limit));
+  ASSIGN_OR_RETURN(
+      const TextResult result,
+      client.Infer(DemoRequest(tokens), {}, {.deadline = absl::Now() + limit}));
   return result.sequences[0].text;
 }
 

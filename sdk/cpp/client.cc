@@ -97,7 +97,7 @@ absl::StatusOr<Completion> Client::Infer(const std::string& prompt,
   }
   ASSIGN_OR_RETURN(TextResult result,
                    impl_->client->Infer(RequestOf(prompt, options), on_text,
-                                        options.deadline));
+                                        {.deadline = options.deadline}));
   TextSequence& sequence = result.sequences[0];
   Completion out;
   out.text = std::move(sequence.text);
@@ -118,9 +118,9 @@ absl::StatusOr<Classification> Client::Classify(
 absl::StatusOr<std::vector<Classification>> Client::ClassifyBatch(
     const std::vector<ClassificationInput>& texts,
     const ClassificationOptions& options) {
-  ASSIGN_OR_RETURN(
-      const ClassifyTextsResult result,
-      impl_->client->Classify(RequestOf(texts, options), options.deadline));
+  ASSIGN_OR_RETURN(const ClassifyTextsResult result,
+                   impl_->client->Classify(RequestOf(texts, options),
+                                           {.deadline = options.deadline}));
   std::vector<Classification> out;
   for (const TextClass& text : result.texts) {
     SetCost(result.cost, out.emplace_back(ResultOf(text, labels())));

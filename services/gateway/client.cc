@@ -148,7 +148,8 @@ absl::Status GatewayClient::CheckPlans(absl::Duration timeout) {
 }
 
 absl::StatusOr<v1::OpenSessionResponse> GatewayClient::OpenSession(
-    const SessionProgram& program, absl::Time deadline) {
+    const SessionProgram& program, absl::Time deadline,
+    const TraceContext& trace) {
   const std::unique_ptr<v1::DealerService::Stub> stub =
       v1::DealerService::NewStub(dealer_channel_);
   v1::OpenSessionRequest request;
@@ -157,6 +158,7 @@ absl::StatusOr<v1::OpenSessionResponse> GatewayClient::OpenSession(
   grpc::ClientContext context;
   context.set_deadline(
       DeadlineIn(std::min(deadline - SteadyNow(), options_.step_timeout)));
+  context.AddMetadata(kTraceparentKey, trace.Traceparent());
   v1::OpenSessionResponse response;
   RETURN_IF_ERROR(StatusOf("the dealer", FromGrpcStatus(stub->OpenSession(
                                              &context, request, &response))));
@@ -178,8 +180,10 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
                                        absl::Time limit, const MakeUserFn& make,
                                        Ended& ended) {
   const absl::Time start = SteadyNow();
+  const TraceContext trace =
+      options.trace.exists() ? options.trace : TraceContext::Begin();
   ASSIGN_OR_RETURN(const v1::OpenSessionResponse opened,
-                   OpenSession(program, limit));
+                   OpenSession(program, limit, trace));
   ASSIGN_OR_RETURN(const SessionId id, ParseSessionId(opened.session_id()));
   ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, MasksOf(opened));
   ASSIGN_OR_RETURN(ended.user, make(std::move(masks)));
@@ -187,7 +191,8 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
   const v1::SessionShape shape = ToProto(program);
   std::unique_ptr<InferCall> calls[2];
   for (int b = 0; b < 2; ++b) {
-    calls[b] = parties_[b]->Start(id, digest_, shape);
+    calls[b] = parties_[b]->Start(id, digest_, shape,
+                                  {{kTraceparentKey, trace.Traceparent()}});
   }
   ended.seconds_open = absl::ToDoubleSeconds(SteadyNow() - start);
   std::mutex mutex;

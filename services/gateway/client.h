@@ -18,6 +18,7 @@
 #include "services/runtime/session_shape.h"
 #include "services/transport/infer_stream.h"
 #include "services/transport/options.h"
+#include "services/transport/trace.h"
 #include "tacit/v1/dealer.grpc.pb.h"
 #include "tacit/v1/plan.grpc.pb.h"
 
@@ -37,11 +38,16 @@ struct ClientOptions {
   int retries = 3;
 };
 
-// What requests of both kinds have.
-struct SessionOptions {
-  Rounding rounding = Rounding::kStochastic;
+// What binds a request, whatever it asks for.
+struct CallOptions {
   absl::Time deadline = absl::InfiniteFuture();  // of all of it
   Cancellation* cancellation = nullptr;          // may end it
+  TraceContext trace;  // that it is a part of; a new one if there is none
+};
+
+// What requests of both kinds have.
+struct SessionOptions : CallOptions {
+  Rounding rounding = Rounding::kStochastic;
 };
 
 struct InferOptions : SessionOptions {
@@ -115,7 +121,8 @@ class GatewayClient {
 
   // `deadline` and `limit` are times of SteadyNow.
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(
-      const SessionProgram& program, absl::Time deadline);
+      const SessionProgram& program, absl::Time deadline,
+      const TraceContext& trace);
   // Tells the dealer that nobody will fetch the material. It notices by itself
   // if this fails, later.
   void CloseSession(const SessionId& id);

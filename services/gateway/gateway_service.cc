@@ -131,7 +131,7 @@ GatewayService::~GatewayService() { Stop(); }
 
 grpc::Status GatewayService::Serve(
     grpc::ServerContext& context,
-    const std::function<absl::Status(Cancellation&)>& run) {
+    const std::function<absl::Status(const CallOptions&)>& run) {
   Cancellation cancellation;
   absl::Status status = Begin(context, cancellation);
   if (!status.ok()) {
@@ -139,11 +139,15 @@ grpc::Status GatewayService::Serve(
     return ToGrpcStatus(status);
   }
   const absl::Time start = SteadyNow();
+  CallOptions call{DeadlineOf(context), &cancellation,
+                   TraceContext::Of(context)};
+  if (!call.trace.exists()) call.trace = TraceContext::Begin();
   metrics_.SessionStarted();
-  status = run(cancellation);
+  status = run(call);
   metrics_.SessionEnded(status);
   metrics_.Observe(Phase::kRequest, SteadyNow() - start);
   LogEvent(LogLevel::kInfo, "request_ended")
+      .Trace(call.trace.id())
       .Elapsed("seconds", SteadyNow() - start)
       .Error(status);
   End(context);
@@ -153,15 +157,14 @@ grpc::Status GatewayService::Serve(
 grpc::Status GatewayService::Complete(
     grpc::ServerContext* context, const v1::CompleteRequest* request,
     grpc::ServerWriter<v1::CompleteResponse>* writer) {
-  return Serve(*context, [&](Cancellation& cancellation) {
-    return RunComplete(*context, *request, *writer, cancellation);
+  return Serve(*context, [&](const CallOptions& call) {
+    return RunComplete(*request, *writer, call);
   });
 }
 
 absl::Status GatewayService::RunComplete(
-    grpc::ServerContext& context, const v1::CompleteRequest& request,
-    grpc::ServerWriter<v1::CompleteResponse>& writer,
-    Cancellation& cancellation) {
+    const v1::CompleteRequest& request,
+    grpc::ServerWriter<v1::CompleteResponse>& writer, const CallOptions& call) {
   ASSIGN_OR_RETURN(const TextRequest text,
                    RequestOf(request, options_.max_tokens));
   const TextFn write = [&](size_t, const std::string& piece) {
@@ -169,9 +172,7 @@ absl::Status GatewayService::RunComplete(
     response.set_piece(piece);
     return writer.Write(response);
   };
-  ASSIGN_OR_RETURN(
-      const TextResult result,
-      client_.Infer(text, write, DeadlineOf(context), &cancellation));
+  ASSIGN_OR_RETURN(const TextResult result, client_.Infer(text, write, call));
   metrics_.AddTokens(TokenKind::kPrompt, result.sequences[0].prompt_tokens);
   metrics_.AddTokens(TokenKind::kGenerated,
                      result.sequences[0].generated.tokens.size());
@@ -184,18 +185,17 @@ absl::Status GatewayService::RunComplete(
 grpc::Status GatewayService::Classify(grpc::ServerContext* context,
                                       const v1::ClassifyRequest* request,
                                       v1::ClassifyResponse* response) {
-  return Serve(*context, [&](Cancellation& cancellation) {
-    return RunClassify(*context, *request, *response, cancellation);
+  return Serve(*context, [&](const CallOptions& call) {
+    return RunClassify(*request, *response, call);
   });
 }
 
-absl::Status GatewayService::RunClassify(grpc::ServerContext& context,
-                                         const v1::ClassifyRequest& request,
+absl::Status GatewayService::RunClassify(const v1::ClassifyRequest& request,
                                          v1::ClassifyResponse& response,
-                                         Cancellation& cancellation) {
+                                         const CallOptions& call) {
   ASSIGN_OR_RETURN(const ClassifyRequest texts, RequestOf(request));
   ASSIGN_OR_RETURN(const ClassifyTextsResult result,
-                   client_.Classify(texts, DeadlineOf(context), &cancellation));
+                   client_.Classify(texts, call));
   for (const TextClass& text : result.texts) {
     metrics_.AddTokens(TokenKind::kPrompt, static_cast<int64_t>(text.tokens));
     AddResult(text, client_.config().labels, response);

@@ -52,16 +52,15 @@ class GatewayService final : public v1::GatewayService::Service {
 
  private:
   // A request from its admission to its end.
-  grpc::Status Serve(grpc::ServerContext& context,
-                     const std::function<absl::Status(Cancellation&)>& run);
-  absl::Status RunComplete(grpc::ServerContext& context,
-                           const v1::CompleteRequest& request,
+  grpc::Status Serve(
+      grpc::ServerContext& context,
+      const std::function<absl::Status(const CallOptions&)>& run);
+  absl::Status RunComplete(const v1::CompleteRequest& request,
                            grpc::ServerWriter<v1::CompleteResponse>& writer,
-                           Cancellation& cancellation);
-  absl::Status RunClassify(grpc::ServerContext& context,
-                           const v1::ClassifyRequest& request,
+                           const CallOptions& call);
+  absl::Status RunClassify(const v1::ClassifyRequest& request,
                            v1::ClassifyResponse& response,
-                           Cancellation& cancellation);
+                           const CallOptions& call);
   absl::Status Begin(grpc::ServerContext& context, Cancellation& cancellation);
   void End(grpc::ServerContext& context);
   // Passes on that callers are gone: synchronous handlers are not told.

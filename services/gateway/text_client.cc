@@ -89,8 +89,7 @@ absl::Status TextClient::CheckPlans(absl::Duration timeout) {
 
 absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
                                              const TextFn& on_text,
-                                             absl::Time deadline,
-                                             Cancellation* cancellation) {
+                                             const CallOptions& call) {
   const ProvisionedPlan& plan = impl_->folder.plan;
   RETURN_IF_ERROR(CheckKind(plan.plan, ModelKind::kDecoder));
   ASSIGN_OR_RETURN(const auto prompts,
@@ -102,8 +101,7 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
   options.embedding_side = request.embedding_side;
   options.stop_tokens = config().eos_ids;
   options.rounding = request.rounding;
-  options.deadline = deadline;
-  options.cancellation = cancellation;
+  static_cast<CallOptions&>(options) = call;
   Transcripts transcripts(*impl_->tokenizer, request, on_text);
   ASSIGN_OR_RETURN(
       InferResult result,
@@ -129,15 +127,13 @@ absl::StatusOr<TextResult> TextClient::Infer(const TextRequest& request,
 }
 
 absl::StatusOr<ClassifyTextsResult> TextClient::Classify(
-    const ClassifyRequest& request, absl::Time deadline,
-    Cancellation* cancellation) {
+    const ClassifyRequest& request, const CallOptions& call) {
   const ModelPlan& plan = impl_->folder.plan.plan;
   RETURN_IF_ERROR(CheckKind(plan, ModelKind::kClassifier));
   ASSIGN_OR_RETURN(const TextBatch texts,
                    EncodeTexts(*impl_->tokenizer, request));
   ASSIGN_OR_RETURN(ClassifyTokensResult result,
-                   impl_->client->Classify(
-                       texts, {request.rounding, deadline, cancellation}));
+                   impl_->client->Classify(texts, {call, request.rounding}));
   ClassifyTextsResult out;
   for (size_t i = 0; i < texts.tokens.size(); ++i) {
     out.texts.push_back(

@@ -45,15 +45,12 @@ class TextClient {
   //   GatewayClient::Infer's.
   absl::StatusOr<TextResult> Infer(const TextRequest& request,
                                    const TextFn& on_text,
-                                   absl::Time deadline = absl::InfiniteFuture(),
-                                   Cancellation* cancellation = nullptr);
+                                   const CallOptions& call = {});
 
   // Errors: FAILED_PRECONDITION if the model is no classifier; EncodeTexts',
   //   GatewayClient::Classify's.
-  absl::StatusOr<ClassifyTextsResult> Classify(
-      const ClassifyRequest& request,
-      absl::Time deadline = absl::InfiniteFuture(),
-      Cancellation* cancellation = nullptr);
+  absl::StatusOr<ClassifyTextsResult> Classify(const ClassifyRequest& request,
+                                               const CallOptions& call = {});
 
   const std::string& model_name() const;
   // What is served: architecture, labels, whether it classifies.
