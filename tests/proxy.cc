@@ -21,8 +21,6 @@ namespace {
 
 constexpr size_t kReadBytes = 64 << 10;
 constexpr size_t kHeldBytes = 4 << 20;  // in a pipe before reading pauses
-constexpr size_t kFrameHeader = 9;
-constexpr uint8_t kDataFrame = 0;
 
 sockaddr_in Loopback(int port) {
   sockaddr_in address = {};
@@ -44,12 +42,6 @@ void SetNonblocking(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-uint32_t BigEndian(absl::string_view bytes) {
-  uint32_t value = 0;
-  for (char byte : bytes) value = value << 8 | static_cast<uint8_t>(byte);
-  return value;
-}
-
 }  // namespace
 
 // From one side of a connection to the other.
@@ -62,8 +54,9 @@ struct Proxy::Pipe {
   bool ended = false;  // what `out` holds is the last
   bool shut = false;   // and the other side knows
   FrameCutter cutter;
-  std::string held;     // for kReorder
-  std::string earlier;  // for kReplay
+  std::string held;  // for kReorder
+  // For kReplay: the first of each stream of HTTP/2.
+  std::map<uint32_t, std::string> earlier;
 };
 
 struct Proxy::Connection {
@@ -241,25 +234,27 @@ bool Proxy::Pass(Connection& connection, int side, std::string piece) {
   Pipe& pipe = connection.pipe[side];
   Fault fault = Fault::kNone;
   const bool counts = !options_.frames || IsData(piece);
+  const uint32_t stream = options_.frames && counts ? StreamOf(piece) : 0;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (fault_toward_ == pipe.toward && counts &&
         piece.size() >= fault_bytes_ &&
-        (fault_ != Fault::kReplay || !pipe.earlier.empty())) {
+        (fault_ != Fault::kReplay || pipe.earlier.contains(stream))) {
       fault = std::exchange(fault_, Fault::kNone);
     }
-    if (counts && piece.size() >= fault_bytes_ && pipe.earlier.empty()) {
-      pipe.earlier = piece;
-    }
+    if (counts) pipe.earlier.emplace(stream, piece);
   }
   if (pipe.ended) return true;
-  const bool was_held = !pipe.held.empty();
-  if (!Spoil(pipe, fault, std::move(piece), connection.reset)) return false;
+  const bool was_held = counts && !pipe.held.empty();
+  if (!Spoil(pipe, fault, stream, std::move(piece), connection.reset)) {
+    return false;
+  }
   if (was_held) pipe.out += std::exchange(pipe.held, "");
   return Write(pipe);
 }
 
-bool Proxy::Spoil(Pipe& pipe, Fault fault, std::string piece, bool& reset) {
+bool Proxy::Spoil(Pipe& pipe, Fault fault, uint32_t stream, std::string piece,
+                  bool& reset) {
   switch (fault) {
     case Fault::kNone:
       pipe.out += piece;
@@ -285,7 +280,7 @@ bool Proxy::Spoil(Pipe& pipe, Fault fault, std::string piece, bool& reset) {
       pipe.held = std::move(piece);
       return true;
     case Fault::kReplay:
-      pipe.out += pipe.earlier;
+      pipe.out += pipe.earlier.at(stream);
       pipe.out += piece;
       return true;
   }
@@ -304,50 +299,6 @@ bool Proxy::Write(Pipe& pipe) {
     pipe.shut = true;
   }
   return true;
-}
-
-std::string FrameCutter::Next() {
-  size_t size = preface_;
-  if (size == 0) {
-    if (rest_.size() < kFrameHeader) return "";
-    size = kFrameHeader + BigEndian(rest_.substr(0, 3));
-  }
-  if (rest_.size() < size) return "";
-  preface_ = 0;
-  std::string frame = rest_.substr(0, size);
-  rest_.erase(0, size);
-  return frame;
-}
-
-bool IsData(absl::string_view frame) {
-  return frame.size() > kFrameHeader && frame[0] != 'P' &&
-         static_cast<uint8_t>(frame[3]) == kDataFrame;
-}
-
-uint32_t StreamOf(absl::string_view frame) {
-  return BigEndian(frame.substr(5, 4)) & 0x7fffffff;
-}
-
-absl::string_view PayloadOf(absl::string_view frame) {
-  return frame.substr(kFrameHeader);
-}
-
-void MessageReader::Add(absl::string_view bytes) {
-  constexpr size_t kPrefix = 5;  // compressed or not, length
-  cutter_.Add(bytes);
-  for (std::string frame = cutter_.Next(); !frame.empty();
-       frame = cutter_.Next()) {
-    if (!IsData(frame)) continue;
-    std::string& stream = streams_[StreamOf(frame)];
-    stream += std::string(PayloadOf(frame));
-    while (stream.size() >= kPrefix) {
-      const size_t length = BigEndian(stream.substr(1, 4));
-      if (stream.size() < kPrefix + length) break;
-      on_message_(StreamOf(frame),
-                  absl::string_view(stream).substr(kPrefix, length));
-      stream.erase(0, kPrefix + length);
-    }
-  }
 }
 
 }  // namespace tacit

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/strings/string_view.h"
+#include "tests/http2.h"
 
 namespace tacit {
 
@@ -23,10 +24,8 @@ enum class Fault {
   kGarbage,   // random bytes come before it
   kRepeat,    // it comes twice
   kReorder,   // it comes after the next
-  kReplay,    // one from before comes once more, then it
+  kReplay,    // the first of its stream comes once more, then it
 };
-
-enum class Toward { kServer = 0, kClient = 1 };
 
 // Listens at a free port of loopback and connects whoever comes with `target`.
 // Thread-safe; has a thread of its own.
@@ -62,7 +61,8 @@ class Proxy {
   bool Read(Connection& connection, int side);
   bool Write(Pipe& pipe);
   bool Pass(Connection& connection, int side, std::string piece);
-  bool Spoil(Pipe& pipe, Fault fault, std::string piece, bool& reset);
+  bool Spoil(Pipe& pipe, Fault fault, uint32_t stream, std::string piece,
+             bool& reset);
 
   const Options options_;
   std::string address_;
@@ -81,40 +81,6 @@ class Proxy {
   bool reset_ = false;
   bool stopping_ = false;
   std::thread thread_;
-};
-
-// Cuts a direction of a connection of HTTP/2 without TLS into frames.
-class FrameCutter {
- public:
-  explicit FrameCutter(Toward toward)
-      : preface_(toward == Toward::kServer ? 24 : 0) {}
-  void Add(absl::string_view bytes) { rest_ += std::string(bytes); }
-  // The next whole frame, or the client's preface; empty if there is none yet.
-  std::string Next();
-
- private:
-  size_t preface_;
-  std::string rest_;
-};
-
-// Of a frame.
-bool IsData(absl::string_view frame);
-uint32_t StreamOf(absl::string_view frame);
-absl::string_view PayloadOf(absl::string_view frame);
-
-// The messages of gRPC in a direction of a connection.
-class MessageReader {
- public:
-  using MessageFn =
-      std::function<void(uint32_t stream, absl::string_view message)>;
-  MessageReader(Toward toward, MessageFn on_message)
-      : cutter_(toward), on_message_(std::move(on_message)) {}
-  void Add(absl::string_view bytes);
-
- private:
-  FrameCutter cutter_;
-  const MessageFn on_message_;
-  std::map<uint32_t, std::string> streams_;
 };
 
 }  // namespace tacit

@@ -15,8 +15,8 @@
 
 #include "absl/strings/string_view.h"
 #include "common/gates/session.h"
+#include "tests/http2.h"
 #include "tests/proxied.h"
-#include "tests/proxy.h"
 
 namespace tacit {
 
