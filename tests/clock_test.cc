@@ -106,7 +106,7 @@ TEST_F(ClockTest, TheTestsClockJumpsAndTheMonotonicOneDoesNot) {
 }
 
 TEST_F(ClockTest, AJumpInMidRequestChangesNothing) {
-  Start({});
+  ASSERT_NO_FATAL_FAILURE(Start({}));
   const auto want = deployment_->Text(30);
   ASSERT_OK(want);
   for (const absl::Duration by : {kDay, -kDay}) {
@@ -118,7 +118,7 @@ TEST_F(ClockTest, AJumpInMidRequestChangesNothing) {
 }
 
 TEST_F(ClockTest, AJumpOfOneRoleChangesNothing) {
-  Start({});
+  ASSERT_NO_FATAL_FAILURE(Start({}));
   for (const char* role : kRoles) {
     for (const absl::Duration by : {kDay, -kDay}) {
       EXPECT_OK(TextWith(10, [&] { Shift(role, by); }));
@@ -129,7 +129,8 @@ TEST_F(ClockTest, AJumpOfOneRoleChangesNothing) {
 }
 
 TEST_F(ClockTest, ASessionExpiresByTimeAndNotByTheClock) {
-  Start({{"dealer", {"--deadlines-session-idle", "6s"}}});
+  ASSERT_NO_FATAL_FAILURE(
+      Start({{"dealer", {"--deadlines-session-idle", "6s"}}}));
   std::string session = calls_->Open();
   ShiftAll(kDay);
   absl::SleepFor(absl::Seconds(2));  // the dealer looks twice a second
@@ -144,8 +145,8 @@ TEST_F(ClockTest, ASessionExpiresByTimeAndNotByTheClock) {
 }
 
 TEST_F(ClockTest, DrainingTakesAsLongAsItMayAndNoLonger) {
-  Start({{"dealer", {"--deadlines-drain", "3s"}},
-         {"party0", {"--deadlines-drain", "20s"}}});
+  ASSERT_NO_FATAL_FAILURE(Start({{"dealer", {"--deadlines-drain", "3s"}},
+                                 {"party0", {"--deadlines-drain", "20s"}}}));
   // A request under way may end, however late it seems to be.
   EXPECT_OK(TextWith(30, [&] {
     kill(deployment_->roles().pid("party0"), SIGTERM);
@@ -169,7 +170,7 @@ TEST_F(ClockTest, DrainingTakesAsLongAsItMayAndNoLonger) {
 }
 
 TEST_F(ClockTest, ADeadlineHoldsWhenTheClockIsSetBack) {
-  Start({});
+  ASSERT_NO_FATAL_FAILURE(Start({}));
   ASSERT_OK(deployment_->Text(2));
   kill(deployment_->roles().pid("party0"), SIGSTOP);
   const absl::Time start = SteadyNow();
@@ -188,7 +189,7 @@ TEST_F(ClockTest, ADeadlineHoldsWhenTheClockIsSetBack) {
 // What is valid when is a matter of the wall clock: a role whose clock is a
 // year ahead refuses its peers, says why, and serves again once it is right.
 TEST_F(ClockTest, CertificatesAreJudgedByTheWallClock) {
-  Start({});
+  ASSERT_NO_FATAL_FAILURE(Start({}));
   ASSERT_OK(deployment_->Text(2));
   Shift("party1", absl::Hours(24 * 365));
   EXPECT_OK(deployment_->Text(2, kLimit));  // over connections that stand

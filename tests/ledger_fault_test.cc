@@ -161,7 +161,7 @@ TEST_P(LedgerFaultTest, AFullDiskStopsSessionsUntilThereIsRoom) {
 }
 
 TEST_P(LedgerFaultTest, AFileSizeLimitStopsSessionsUntilItIsRaised) {
-  Start("");
+  ASSERT_NO_FATAL_FAILURE(Start(""));
   ASSERT_OK(Text());
   const pid_t pid = deployment_->pid(role());
   rlimit limit;

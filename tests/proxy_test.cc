@@ -116,7 +116,7 @@ bool IsBusy(const std::string& link) { return link != "gateway-dealer"; }
 
 TEST_P(ProxyTest, WithTlsABrokenConnectionEndsTheRequest) {
   const std::string link = GetParam();
-  Start(/*insecure=*/false);
+  ASSERT_NO_FATAL_FAILURE(Start(/*insecure=*/false));
   Proxy& proxy = deployment_->proxy(link);
   for (Fault fault : {Fault::kReset, Fault::kTruncate, Fault::kGarbage,
                       Fault::kRepeat, Fault::kReorder, Fault::kReplay}) {
@@ -135,7 +135,7 @@ TEST_P(ProxyTest, WithTlsABrokenConnectionEndsTheRequest) {
 
 TEST_P(ProxyTest, APeerThatStallsEndsTheRequestWithinItsDeadline) {
   const std::string link = GetParam();
-  Start(/*insecure=*/false);
+  ASSERT_NO_FATAL_FAILURE(Start(/*insecure=*/false));
   Proxy& proxy = deployment_->proxy(link);
   const absl::Status status = Outcome([&] { proxy.SetStalled(true); });
   EXPECT_EQ(status.ok(), !IsBusy(link)) << status;
@@ -146,7 +146,7 @@ TEST_P(ProxyTest, APeerThatStallsEndsTheRequestWithinItsDeadline) {
 // Without TLS nothing but our own checks stands between a peer and us.
 TEST_P(ProxyTest, WithoutTlsFramesThatAreWrongEndTheRequest) {
   const std::string link = GetParam();
-  Start(/*insecure=*/true);
+  ASSERT_NO_FATAL_FAILURE(Start(/*insecure=*/true));
   Proxy& proxy = deployment_->proxy(link);
   for (Fault fault : {Fault::kTruncate, Fault::kGarbage, Fault::kRepeat,
                       Fault::kReorder, Fault::kReplay}) {
@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(Roles, ProxyRoleTest,
 
 TEST_P(ProxyRoleTest, AfterALongAbsenceItIsFoundSoon) {
   const std::string role = GetParam();
-  Start(/*insecure=*/false);
+  ASSERT_NO_FATAL_FAILURE(Start(/*insecure=*/false));
   deployment_->Kill(role);
   for (int i = 0; i < 20; ++i) {
     EXPECT_FALSE(deployment_->Text(2, absl::Seconds(5)).ok());
