@@ -408,7 +408,7 @@ TEST_F(ClassifyProcessTest, KilledRolesEndTheRequestAndHealByRestart) {
     const auto start = absl::Now();
     const auto result =
         client_->Classify(Texts(std::vector<std::string>(12, LongText())),
-                          absl::Now() + absl::Minutes(1));
+                          {.deadline = absl::Now() + absl::Minutes(1)});
     killer.join();
     EXPECT_FALSE(result.ok());
     EXPECT_LT(absl::Now() - start, absl::Seconds(30));

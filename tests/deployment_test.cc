@@ -45,16 +45,16 @@ class DeploymentTest : public testing::Test {
       kill(deployment_->pid(role), SIGKILL);
       killed = absl::Now();
     }
-    const absl::StatusOr<TextResult> result = client_->Infer(
-        DemoRequest(100),
-        [&](size_t, const std::string&) {
-          if (++seen == tokens) {
-            kill(deployment_->pid(role), SIGKILL);
-            killed = absl::Now();
-          }
-          return true;
-        },
-        {.deadline = absl::Now() + absl::Minutes(1)});
+    const absl::StatusOr<TextResult> result =
+        client_->Infer(DemoRequest(100),
+                       [&](size_t, const std::string&) {
+                         if (++seen == tokens) {
+                           kill(deployment_->pid(role), SIGKILL);
+                           killed = absl::Now();
+                         }
+                         return true;
+                       },
+                       {.deadline = absl::Now() + absl::Minutes(1)});
     took = absl::Now() - killed;
     return result.status();
   }

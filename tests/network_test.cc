@@ -103,16 +103,16 @@ TEST_F(NetworkTest, ACutInMidGenerationEndsTheRequestAndHealsUnaided) {
     int pieces = 0;
     absl::Time cut = absl::Now();
     // So long that its material is not all sent before.
-    const auto result = client_->Infer(
-        DemoRequest(200),
-        [&, &a = a, &b = b](size_t, const std::string&) {
-          if (++pieces == 3) {
-            network_->SetCut(a, b, true);
-            cut = absl::Now();
-          }
-          return true;
-        },
-        absl::Now() + absl::Minutes(3));
+    const auto result =
+        client_->Infer(DemoRequest(200),
+                       [&, &a = a, &b = b](size_t, const std::string&) {
+                         if (++pieces == 3) {
+                           network_->SetCut(a, b, true);
+                           cut = absl::Now();
+                         }
+                         return true;
+                       },
+                       {.deadline = absl::Now() + absl::Minutes(3)});
     const absl::Duration took = absl::Now() - cut;
     EXPECT_FALSE(result.ok());
     EXPECT_THAT(result.status().code(),

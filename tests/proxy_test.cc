@@ -62,7 +62,7 @@ class ProxyTest : public testing::TestWithParam<const char*> {
           }
           return true;
         },
-        absl::Now() + absl::Minutes(1));
+        {.deadline = absl::Now() + absl::Minutes(1)});
     took = absl::Now() - broken;
     if (!result.ok()) return result.status();
     return result->sequences[0].text;

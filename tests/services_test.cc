@@ -184,7 +184,10 @@ class Roles {
   const Metrics& party_metrics(int b) const { return party_[b].metrics; }
   // Everything has been counted afterwards.
   void Stop() {
-    for (Party& party : party_) party.service->Stop();
+    for (Party& party : party_) {
+      if (party.server) party.server->Stop();
+      party.service->Stop();
+    }
     dealer_->Stop();
     for (Party& party : party_) party.server.reset();
     dealer_server_.reset();
@@ -234,9 +237,10 @@ class Roles {
         std::move(dialer),
         *MaterialDialer::Create(dealer_server_->address(), credentials_.client,
                                 options.transport));
-    std::vector<grpc::Service*> services = {party.service->inference()};
-    if (b == 1) services.push_back(party.service->peer());
-    party.server.emplace(options.transport, credentials_, services);
+    party.server.emplace(
+        options.transport, credentials_,
+        std::vector<grpc::Service*>{party.service->inference()},
+        b == 1 ? &party.service->peer() : nullptr);
   }
 
   const ModelPlan plan_;
@@ -282,7 +286,7 @@ TEST_P(ServicesTest, ClassifyAsThePlainEvaluatorDoes) {
   Roles roles(*std::move(model));
   const TextBatch texts = {{{1, 2, 3, 4}, {36}, {5, 6}},
                            {{0, 0, 1, 1}, {0}, {0, 1}}};
-  const auto got = roles.client().Classify(texts, {GetParam()});
+  const auto got = roles.client().Classify(texts, {{}, GetParam()});
   ASSERT_OK(got);
   EXPECT_EQ(got->sessions, 1);
   roles.Stop();

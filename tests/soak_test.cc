@@ -47,12 +47,11 @@ class SoakTest : public testing::Test {
     int pieces = 0;
     const bool give_up = i % 7 == 0;
     return client_
-        ->Infer(
-            request,
-            [&](size_t, const std::string&) {
-              return !give_up || ++pieces < 1;
-            },
-            absl::Now() + absl::Minutes(2))
+        ->Infer(request,
+                [&](size_t, const std::string&) {
+                  return !give_up || ++pieces < 1;
+                },
+                {.deadline = absl::Now() + absl::Minutes(2)})
         .status();
   }
 

@@ -61,7 +61,7 @@ class InProcessEnds : public Ends {
 class GrpcEnds : public Ends {
  public:
   GrpcEnds(const TransportOptions& options, const TestCredentials& credentials)
-      : service(options), server(options, credentials, {}, &service) {
+      : service(options), server(options, credentials, {}, &service.service) {
     auto made =
         PeerDialer::Create(server.address(), credentials.client, options);
     EXPECT_OK(made);
@@ -280,7 +280,7 @@ TEST(PeerChannelTest, ASilentPortIsUnavailable) {
 TEST(PeerChannelTest, RunsManySessionsAtOnce) {
   const TransportOptions options = Options(2, absl::Seconds(60));
   TestPartyService service(options);
-  TestServer server(options, Insecure(), {}, &service);
+  TestServer server(options, Insecure(), {}, &service.service);
   auto dialer =
       PeerDialer::Create(server.address(), Insecure().client, options);
   ASSERT_OK(dialer);
@@ -327,7 +327,7 @@ class PeerRegistryTest : public testing::Test {
 
   const TransportOptions options_ = Hasty();
   TestPartyService service_{options_};
-  TestServer server_{options_, Insecure(), {}, &service_};
+  TestServer server_{options_, Insecure(), {}, &service_.service};
   std::unique_ptr<PeerDialer> dialer_;
 };
 
@@ -456,7 +456,7 @@ class HostilePeerTest : public testing::Test {
   uint8_t session_ = 0;
   absl::Status told_;  // what the last round's caller was told
   TestPartyService service_{{}};
-  TestServer server_{{}, Insecure(), {}, &service_};
+  TestServer server_{{}, Insecure(), {}, &service_.service};
   const std::shared_ptr<grpc::Channel> channel_ =
       grpc::CreateChannel(server_.address(), Insecure().client);
 };

@@ -83,7 +83,7 @@ TestCredentials Tls(const TestCertificate& certificate) {
 TestServer::TestServer(const TransportOptions& options,
                        const TestCredentials& credentials,
                        const std::vector<grpc::Service*>& services,
-                       TestPartyService* peer)
+                       PeerService* peer)
     : services_(services), peer_(peer) {
   grpc::ServerBuilder builder;
   ApplyTransportOptions(options, builder);
@@ -94,29 +94,29 @@ TestServer::TestServer(const TransportOptions& options,
     builder.RegisterService(service);
   }
   if (peer_ != nullptr) {
-    TACIT_INTO_GRPC(&peer_->service);
-    builder.RegisterService(&peer_->service);
-    peer_->service.acceptor().AddTo(builder);
+    TACIT_INTO_GRPC(peer_);
+    builder.RegisterService(peer_);
+    peer_->acceptor().AddTo(builder);
   }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     std::fputs("cannot listen on loopback\n", stderr);
     std::abort();
   }
-  if (peer_ != nullptr) peer_->service.acceptor().Start();
+  if (peer_ != nullptr) peer_->acceptor().Start();
   address_ = absl::StrCat("127.0.0.1:", port);
 }
 
 void TestServer::Stop() {
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();
-  if (peer_ != nullptr) TACIT_OUT_OF_GRPC(&peer_->service);
+  if (peer_ != nullptr) TACIT_OUT_OF_GRPC(peer_);
   for (grpc::Service* service : services_) TACIT_OUT_OF_GRPC(service);
 }
 
 TestServer::~TestServer() {
   Stop();
-  if (peer_ != nullptr) peer_->service.Finish();
+  if (peer_ != nullptr) peer_->Finish();
 }
 
 }  // namespace tacit

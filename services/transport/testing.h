@@ -107,7 +107,7 @@ class TestServer {
   TestServer(const TransportOptions& options,
              const TestCredentials& credentials,
              const std::vector<grpc::Service*>& services,
-             TestPartyService* peer = nullptr);
+             PeerService* peer = nullptr);
   // Channels of `peer` must be gone.
   ~TestServer();
   // Cancels every call.
@@ -116,7 +116,7 @@ class TestServer {
 
  private:
   const std::vector<grpc::Service*> services_;
-  TestPartyService* const peer_;
+  PeerService* const peer_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

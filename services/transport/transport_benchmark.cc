@@ -40,7 +40,8 @@ void Require(const absl::Status& status) {
 // One port in the child, of party 1 and the dealer.
 struct Service {
   Service(const TransportOptions& options, const TestCredentials& credentials)
-      : party(options), server(options, credentials, {&dealer}, &party) {}
+      : party(options),
+        server(options, credentials, {&dealer}, &party.service) {}
 
   // Exchanges until the peer leaves.
   void Exchange(const Order& order) {

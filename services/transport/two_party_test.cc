@@ -42,7 +42,8 @@ class Deployment {
     for (int b = 0; b < 2; ++b) {
       party_[b].server.emplace(
           options, credentials,
-          std::vector<grpc::Service*>{&party_[b].inference}, &party_[b].peer);
+          std::vector<grpc::Service*>{&party_[b].inference},
+          &party_[b].peer.service);
       outbox_[b] = dealer_.Add(session_, b, options);
       material_[b] = *MaterialDialer::Create(dealer_server_.address(),
                                              credentials.client, options);
