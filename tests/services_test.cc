@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -382,16 +383,22 @@ TEST(ServicesKindTest, PartiesWithAnotherShapeThanTheDealersEndTheSession) {
         EXPECT_OK(calls[b]->SendInput(Words::Zeroed(tokens), TokenWidth(2)));
       }
     }
+    bool named = false;  // by the party that came first
     for (int b = 0; b < 2; ++b) {
       const absl::Status status =
           calls[b]
               ->ReceiveShare(3 * told.prompt_tokens_size(), plan.logit_ring,
                              absl::Seconds(20))
               .status();
-      EXPECT_TRUE(absl::IsDataLoss(status) || absl::IsUnavailable(status));
-      EXPECT_THAT(std::string(status.message()),
-                  testing::HasSubstr("material record of"));
+      // The dealer may have dropped what the first party gave up before the
+      // second one asks for its half.
+      EXPECT_TRUE(absl::IsDataLoss(status) || absl::IsUnavailable(status) ||
+                  absl::IsNotFound(status))
+          << status;
+      named |= absl::StrContains(std::string(status.message()),
+                                 "material record of");
     }
+    EXPECT_TRUE(named);
   }
   EXPECT_OK(roles.client().Classify({{{1, 2, 3}}, {}}, {}));
 }
