@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -82,8 +83,10 @@ Proxy::Proxy(Options options) : options_(std::move(options)) {
   listen_fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Loopback(0);
   socklen_t size = sizeof(address);
-  bind(listen_fd_, reinterpret_cast<sockaddr*>(&address), size);
-  listen(listen_fd_, 128);
+  if (bind(listen_fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      listen(listen_fd_, 128) != 0) {
+    abort();
+  }
   getsockname(listen_fd_, reinterpret_cast<sockaddr*>(&address), &size);
   address_ = absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
   if (pipe2(wake_, O_CLOEXEC | O_NONBLOCK) != 0) abort();
@@ -148,14 +151,14 @@ void Proxy::Run() {
     std::vector<std::pair<int, int>> owner(2);
     for (const auto& [id, connection] : connections_) {
       for (int side = 0; side < 2 && !stalled; ++side) {
-        short events = 0;
+        decltype(pollfd::events) events = 0;
         const Pipe& from = connection->pipe[side];
         if (!from.ended && from.out.size() < kHeldBytes) events |= POLLIN;
         const Pipe& to = connection->pipe[1 - side];
         if (!to.out.empty() || (to.ended && !to.shut)) events |= POLLOUT;
         if (events == 0) continue;
         polled.push_back({connection->fd[side], events, 0});
-        owner.push_back({id, side});
+        owner.emplace_back(id, side);
       }
     }
     poll(polled.data(), polled.size(), -1);
