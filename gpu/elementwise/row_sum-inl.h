@@ -9,7 +9,7 @@
 #include "gpu/base/host_device.h"
 #include "gpu/base/launch.h"
 #include "gpu/elementwise/deal_ops-inl.h"
-#include "gpu/elementwise/gate_ops-inl.h"
+#include "gpu/elementwise/product_ops-inl.h"
 #include "gpu/kernel/phased.h"
 
 namespace tacit::gpu {

@@ -18,7 +18,7 @@
 
 #include "gpu/base/host_device.h"
 #include "gpu/kernel/phased.h"
-#include "gpu/prg/aes_planes-inl.h"
+#include "gpu/prg/aes_circuit-inl.h"
 #include "gpu/prg/block.h"
 
 namespace tacit::gpu {

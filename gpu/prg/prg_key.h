@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "gpu/prg/aes_planes-inl.h"
+#include "gpu/prg/aes_circuit-inl.h"
 #include "gpu/prg/block.h"
 
 namespace tacit::gpu {
