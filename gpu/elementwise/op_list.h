@@ -14,19 +14,20 @@
   X(SubOp)                                                                    \
   X(MulOp)                                                                    \
   X(MulAddOp)                                                                 \
-  X(MulSubOp) X(NegateOp) X(AddScalarOp) X(MulScalarOp) X(ShiftRightOp) X(    \
-      ShiftLeftOp) X(ReduceOp) X(MulRowOp) X(RepeatLastOp) X(GatherRowsOp)    \
-      X(SliceLastOp) X(TransposeOp) X(RotateOp) X(PackOp) X(UnpackOp)         \
-          X(PackBitsOp) X(UnpackBitsOp) X(OpenedOp) X(XorBitsOp) X(NotBitsOp) \
-              X(ToShareOp) X(CompareOp) X(IntervalOp) X(ExtendOp) X(SelectOp) \
-                  X(BitToShareOp) X(MulGateOp) X(SquareOp) X(MulExtendOp)     \
-                      X(MulExtendBothOp) X(AddSquaresOp) X(WindowSumOp)       \
-                          X(MulPowerOp) X(SegmentedOp) X(HistogramOp) X(      \
-                              InterpolatedOp) X(MsbBitOp) X(DealExtendOp)     \
-                              X(DealSelectOp) X(DealMulOp) X(DealMulExtendOp) \
-                                  X(DealMulExtendBothOp) X(DealAddSquaresOp)  \
-                                      X(SignOp) X(DealWindowSumOp)            \
-                                          X(DealExp2Op) X(DealSegmentedOp)    \
+  X(MulSubOp)                                                                 \
+  X(NegateOp) X(AddScalarOp) X(MulScalarOp) X(ShiftRightOp) X(ShiftLeftOp) X( \
+      ReduceOp) X(MulRowOp) X(RepeatLastOp) X(GatherRowsOp) X(SliceLastOp)    \
+      X(TransposeOp) X(RotateOp) X(PackOp) X(UnpackOp) X(PackBitsOp) X(       \
+          UnpackBitsOp) X(OpenedOp) X(XorBitsOp) X(NotBitsOp) X(ToShareOp)    \
+          X(CompareOp) X(IntervalOp) X(ExtendOp) X(SelectOp) X(BitToShareOp)  \
+              X(MulGateOp) X(SquareOp) X(MulExtendOp) X(MulExtendBothOp)      \
+                  X(AddSquaresOp) X(WindowSumOp) X(MulPowerOp) X(SegmentedOp) \
+                      X(HistogramOp) X(InterpolatedOp) X(MsbBitOp)            \
+                          X(DealExtendOp) X(DealSelectOp) X(DealMulOp)        \
+                              X(DealMulExtendOp) X(DealMulExtendBothOp)       \
+                                  X(DealAddSquaresOp) X(SignOp)               \
+                                      X(DealWindowSumOp) X(DealExp2Op)        \
+                                          X(DealSegmentedOp)                  \
                                               X(DealHistogramOp)              \
                                                   X(DealInterpolatedOp)
 
