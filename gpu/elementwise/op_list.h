@@ -9,26 +9,21 @@
 #include "gpu/elementwise/product_ops-inl.h"
 #include "gpu/elementwise/ring_ops-inl.h"
 
-#define TACIT_GPU_OPS(X)                                                      \
-  X(AddOp)                                                                    \
-  X(SubOp)                                                                    \
-  X(MulOp)                                                                    \
-  X(MulAddOp)                                                                 \
-  X(MulSubOp)                                                                 \
-  X(NegateOp) X(AddScalarOp) X(MulScalarOp) X(ShiftRightOp) X(ShiftLeftOp) X( \
-      ReduceOp) X(MulRowOp) X(RepeatLastOp) X(GatherRowsOp) X(SliceLastOp)    \
-      X(TransposeOp) X(RotateOp) X(PackOp) X(UnpackOp) X(PackBitsOp) X(       \
-          UnpackBitsOp) X(OpenedOp) X(XorBitsOp) X(NotBitsOp) X(ToShareOp)    \
-          X(CompareOp) X(IntervalOp) X(ExtendOp) X(SelectOp) X(BitToShareOp)  \
-              X(MulGateOp) X(SquareOp) X(MulExtendOp) X(MulExtendBothOp)      \
-                  X(AddSquaresOp) X(WindowSumOp) X(MulPowerOp) X(SegmentedOp) \
-                      X(HistogramOp) X(InterpolatedOp) X(MsbBitOp)            \
-                          X(DealExtendOp) X(DealSelectOp) X(DealMulOp)        \
-                              X(DealMulExtendOp) X(DealMulExtendBothOp)       \
-                                  X(DealAddSquaresOp) X(SignOp)               \
-                                      X(DealWindowSumOp) X(DealExp2Op)        \
-                                          X(DealSegmentedOp)                  \
-                                              X(DealHistogramOp)              \
-                                                  X(DealInterpolatedOp)
+// clang-format does not settle on such a list.
+// clang-format off
+#define TACIT_GPU_OPS(X) \
+  X(AddOp) X(SubOp) X(MulOp) X(MulAddOp) X(MulSubOp) X(NegateOp) \
+  X(AddScalarOp) X(MulScalarOp) X(ShiftRightOp) X(ShiftLeftOp) X(ReduceOp) \
+  X(MulRowOp) X(RepeatLastOp) X(GatherRowsOp) X(SliceLastOp) X(TransposeOp) \
+  X(RotateOp) X(PackOp) X(UnpackOp) X(PackBitsOp) X(UnpackBitsOp) \
+  X(OpenedOp) X(XorBitsOp) X(NotBitsOp) X(ToShareOp) X(CompareOp) \
+  X(IntervalOp) X(ExtendOp) X(SelectOp) X(BitToShareOp) X(MulGateOp) \
+  X(SquareOp) X(MulExtendOp) X(MulExtendBothOp) X(AddSquaresOp) \
+  X(WindowSumOp) X(MulPowerOp) X(SegmentedOp) X(HistogramOp) \
+  X(InterpolatedOp) X(MsbBitOp) X(DealExtendOp) X(DealSelectOp) X(DealMulOp) \
+  X(DealMulExtendOp) X(DealMulExtendBothOp) X(DealAddSquaresOp) X(SignOp) \
+  X(DealWindowSumOp) X(DealExp2Op) X(DealSegmentedOp) X(DealHistogramOp) \
+  X(DealInterpolatedOp)
+// clang-format on
 
 #endif  // TACIT_GPU_ELEMENTWISE_OP_LIST_H_
