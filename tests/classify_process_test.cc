@@ -30,6 +30,7 @@
 #include "services/transport/status.h"
 #include "tacit/v1/dealer.grpc.pb.h"
 #include "tacit/v1/gateway.grpc.pb.h"
+#include "tests/process_stats.h"
 #include "tests/testing.h"
 
 namespace tacit {
@@ -116,19 +117,6 @@ class ClassifyProcessTest : public testing::Test {
         FromGrpcStatus(stub_->Classify(&context, request, &response));
     if (!status.ok()) return status;
     return response;
-  }
-
-  // A field of a role's /proc/PID/status, in bytes.
-  static uint64_t MemoryOf(const std::string& role, const std::string& field) {
-    std::ifstream file(
-        absl::StrCat("/proc/", deployment_->pid(role), "/status"));
-    std::string key;
-    while (file >> key) {
-      uint64_t kibibytes = 0;
-      if (key == field + ":" && file >> kibibytes) return kibibytes << 10;
-    }
-    ADD_FAILURE() << "no " << field << " of " << role;
-    return 0;
   }
 
   static inline Deployment* deployment_ = nullptr;
@@ -384,8 +372,8 @@ TEST_F(ClassifyProcessTest, ASessionsMemoryIsWithinItsBound) {
   ASSERT_OK(folder);
   ASSERT_OK(client_->Classify(Texts({"good"})));
   for (size_t texts : {1, 6}) {
-    const uint64_t before[] = {MemoryOf("party0", "VmRSS"),
-                               MemoryOf("party1", "VmRSS")};
+    const ProcessStats before[] = {StatsOf(deployment_->pid("party0")),
+                                   StatsOf(deployment_->pid("party1"))};
     ASSERT_OK(
         client_->Classify(Texts(std::vector<std::string>(texts, LongText()))));
     ProgramShape shape =
@@ -393,8 +381,13 @@ TEST_F(ClassifyProcessTest, ASessionsMemoryIsWithinItsBound) {
     const uint64_t bound = SessionMemory(
         folder->plan.plan, shape,
         static_cast<uint64_t>(deployment_->gateway().limits.material_buffer));
-    EXPECT_LT(MemoryOf("party0", "VmHWM"), before[0] + bound) << texts;
-    EXPECT_LT(MemoryOf("party1", "VmHWM"), before[1] + bound) << texts;
+    const auto limit = static_cast<int64_t>(bound >> 10);
+    EXPECT_LT(StatsOf(deployment_->pid("party0")).peak_kib,
+              before[0].resident_kib + limit)
+        << texts;
+    EXPECT_LT(StatsOf(deployment_->pid("party1")).peak_kib,
+              before[1].resident_kib + limit)
+        << texts;
   }
 }
 

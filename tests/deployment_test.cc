@@ -11,10 +11,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_matchers.h"
+#include "common/models/provision.h"
 #include "gtest/gtest.h"
 #include "services/cli/run.h"
 #include "services/cli/up.h"
 #include "services/gateway/text_client.h"
+#include "services/party/party_service.h"
+#include "tests/process_stats.h"
 #include "tests/testing.h"
 
 namespace tacit {
@@ -90,6 +93,38 @@ TEST_F(DeploymentTest, ManySessionsAtOnceGiveTheirOwnTexts) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(same, kSessions);
+}
+
+// What a party admits a session by is what it takes, at most.
+TEST_F(DeploymentTest, ASessionsMemoryIsWithinItsBound) {
+  const auto folder = LoadGatewayFolder(deployment_->gateway().model);
+  ASSERT_OK(folder);
+  ASSERT_OK(Text(4));
+  std::string prompt = kPrompt;
+  for (int i = 0; i < 30; ++i) prompt += " there was a little dog";
+  for (size_t sequences : {1, 4}) {
+    const ProcessStats before[] = {StatsOf(deployment_->pid("party0")),
+                                   StatsOf(deployment_->pid("party1"))};
+    TextRequest request = DemoRequest(4);
+    request.prompts.assign(sequences, prompt);
+    const auto result = client_->Infer(request, {});
+    ASSERT_OK(result);
+    const size_t tokens = result->sequences[0].prompt_tokens;
+    EXPECT_GT(tokens, 100u);
+    GenerationShape shape;
+    shape.prompts.assign(sequences, tokens);
+    shape.steps = 4;
+    const uint64_t bound = SessionMemory(
+        folder->plan.plan, ProgramShape(shape),
+        static_cast<uint64_t>(deployment_->gateway().limits.material_buffer));
+    for (int b = 0; b < 2; ++b) {
+      const ProcessStats now =
+          StatsOf(deployment_->pid(b == 0 ? "party0" : "party1"));
+      EXPECT_LT(now.peak_kib,
+                before[b].resident_kib + static_cast<int64_t>(bound >> 10))
+          << sequences << " of " << tokens;
+    }
+  }
 }
 
 TEST_F(DeploymentTest, AStoppedRequestLeavesTheNextOneAlone) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@ namespace tacit {
 
 struct ProcessStats {
   int64_t resident_kib = 0;
+  int64_t peak_kib = 0;  // the most that was ever resident
   int64_t threads = 0;
   int64_t files = 0;  // open
 };
@@ -32,6 +34,9 @@ inline ProcessStats StatsOf(pid_t pid) {
     if (words.size() < 2) continue;
     if (words[0] == "VmRSS") {
       (void)absl::SimpleAtoi(words[1], &stats.resident_kib);
+    }
+    if (words[0] == "VmHWM") {
+      (void)absl::SimpleAtoi(words[1], &stats.peak_kib);
     }
     if (words[0] == "Threads") {
       (void)absl::SimpleAtoi(words[1], &stats.threads);

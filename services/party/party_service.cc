@@ -1,6 +1,7 @@
 #include "services/party/party_service.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,7 +28,31 @@ int64_t TokensPerOutput(const ProgramShape& shape) {
 
 }  // namespace
 
-uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
+namespace {
+
+// Bytes of a pass over texts of these lengths, `mlp` words for each element of
+// the MLP, and of what any session has. Words for an entry of a one-hot row, an
+// element of a hidden row in all its projections, and a score were measured in
+// processes that serve texts of 128 to 256 tokens with two and six layers, and
+// rounded up; classify_process_test and deployment_test hold them.
+uint64_t PassMemory(const ModelConfig& c, std::span<const size_t> lengths,
+                    uint64_t mlp, uint64_t material_buffer) {
+  constexpr uint64_t kOneHot = 5, kHidden = 80, kScore = 28;
+  constexpr uint64_t kSession = uint64_t{8} << 20;  // bytes
+  const uint64_t row = kOneHot * c.vocab_size + mlp * c.intermediate_size +
+                       kHidden * c.hidden_size;
+  uint64_t words = 0;
+  for (uint64_t length : lengths) {
+    words += length * row + kScore * c.num_heads * length * length;
+  }
+  return kSession + material_buffer + words * sizeof(uint64_t);
+}
+
+}  // namespace
+
+uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape,
+                       uint64_t material_buffer) {
+  constexpr uint64_t kMlp = 48;  // two inputs of the product, where it is gated
   const ModelConfig& c = plan.config;
   uint64_t positions = 0;
   for (size_t prompt : shape.prompts) positions += prompt + shape.steps - 1;
@@ -35,36 +60,21 @@ uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape) {
   const uint64_t cache =
       positions * 4 * sizeof(uint64_t) *
       static_cast<uint64_t>(c.num_layers * c.num_kv_heads * c.head_dim);
-  // The widest of a pass: an MLP's wires, or one-hot words of the vocabulary.
-  const uint64_t tokens = shape.prompt_tokens();
-  const uint64_t row =
-      std::max<uint64_t>(8 * c.intermediate_size, 2 * c.vocab_size);
-  return cache + tokens * row * sizeof(uint64_t);
+  return cache + PassMemory(c, shape.prompts, kMlp, material_buffer);
 }
 
 uint64_t SessionMemory(const EncoderPlan& plan,
                        const ClassificationShape& shape,
                        uint64_t material_buffer) {
-  // Words for an entry of a one-hot row, an element of the MLP, an element of a
-  // hidden row in all its projections, and a score. Measured in processes that
-  // serve texts of 128 and 256 tokens with two and six layers, and rounded up;
-  // tests/classify_process_test.cc holds them.
-  constexpr uint64_t kOneHot = 5, kMlp = 24, kHidden = 80, kScore = 28;
-  constexpr uint64_t kSession = uint64_t{4} << 20;  // bytes, of any session
-  const ModelConfig& c = plan.config;
-  const uint64_t row = kOneHot * c.vocab_size + kMlp * c.intermediate_size +
-                       kHidden * c.hidden_size;
-  uint64_t words = shape.tokens() * row;
-  for (uint64_t length : shape.lengths) {
-    words += kScore * c.num_heads * length * length;
-  }
-  return kSession + material_buffer + words * sizeof(uint64_t);
+  constexpr uint64_t kMlp = 24;
+  return PassMemory(plan.config, shape.lengths, kMlp, material_buffer);
 }
 
 uint64_t SessionMemory(const ModelPlan& plan, const ProgramShape& shape,
                        uint64_t material_buffer) {
   if (const auto* decoder = std::get_if<DecoderPlan>(&plan)) {
-    return SessionMemory(*decoder, std::get<GenerationShape>(shape));
+    return SessionMemory(*decoder, std::get<GenerationShape>(shape),
+                         material_buffer);
   }
   return SessionMemory(std::get<EncoderPlan>(plan),
                        std::get<ClassificationShape>(shape), material_buffer);

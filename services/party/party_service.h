@@ -42,11 +42,11 @@ struct PartyOptions {
   int threads = 1;                             // shared by the sessions
 };
 
-// Bytes that a session takes at a party at most: keys and values of all its
-// positions, and room for a pass.
-uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape);
-// The same of texts to classify: a pass over all of them, their scores, and the
-// material that waits meanwhile, `material_buffer` bytes at most.
+// Bytes that a session takes at a party at most: a pass over its prompts or
+// texts with their scores, keys and values of all positions, and the material
+// that waits meanwhile, `material_buffer` bytes at most.
+uint64_t SessionMemory(const DecoderPlan& plan, const GenerationShape& shape,
+                       uint64_t material_buffer);
 uint64_t SessionMemory(const EncoderPlan& plan,
                        const ClassificationShape& shape,
                        uint64_t material_buffer);
