@@ -42,7 +42,7 @@ struct ClientOptions {
 struct CallOptions {
   absl::Time deadline = absl::InfiniteFuture();  // of all of it
   Cancellation* cancellation = nullptr;          // may end it
-  TraceContext trace;  // that it is a part of; a new one if there is none
+  TraceContext trace = {};  // that it is part of; a new one if there is none
 };
 
 // What requests of both kinds have.

@@ -546,7 +546,7 @@ absl::StatusOr<std::unique_ptr<MaterialDialer>> MaterialDialer::Create(
 
 std::unique_ptr<MaterialSource> MaterialDialer::Open(
     const SessionId& session, int party, const CallMetadata& metadata) {
-  AwaitConnection(*connection_);
+  (void)AwaitConnection(*connection_);
   auto inbox = std::make_shared<Inbox>(options_);
   auto stream = StartClientStream(inbox, 0, options_.linger, connection_,
                                   kMethod, metadata);

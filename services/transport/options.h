@@ -48,7 +48,7 @@ struct TransportOptions {
   // Between attempts to reach a role that is away: at first, and at most. A
   // role that comes back is found again within the latter.
   absl::Duration reconnect_initial = absl::Milliseconds(100);
-  absl::Duration reconnect_max = absl::Seconds(1);
+  absl::Duration reconnect_max = absl::Milliseconds(500);
   int max_streams_per_connection = 1024;
 };
 

@@ -100,8 +100,9 @@ std::unique_ptr<Channel> PeerDialer::Dial(const SessionId& session,
                                           const CallMetadata& metadata) {
   auto link = std::make_shared<PeerLink>(options_.stripes, options_.frame_bytes,
                                          options_.timeout, reaper_);
+  bool connected = true;
   for (int s = 0; s < options_.stripes; ++s) {
-    AwaitConnection(*connections_[s]);
+    connected = connected && AwaitConnection(*connections_[s]);
     CallMetadata hello = metadata;
     WriteHello({session, s, options_.stripes, options_.frame_bytes}, hello);
     if (s == 0) {

@@ -59,11 +59,12 @@ std::unique_ptr<grpc::Alarm> CallLater(absl::Duration delay,
   return alarm;
 }
 
-void AwaitConnection(grpc::Channel& channel) {
-  // Longer than a channel waits between attempts.
-  constexpr absl::Duration kPatience = absl::Seconds(2);
-  if (channel.GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return;
-  (void)channel.WaitForConnected(DeadlineIn(kPatience));
+bool AwaitConnection(grpc::Channel& channel) {
+  // Longer than a channel waits between attempts (TransportOptions), with what
+  // gRPC adds to that at random; shorter than others wait for who waits here.
+  constexpr absl::Duration kPatience = absl::Milliseconds(750);
+  return channel.GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY ||
+         channel.WaitForConnected(DeadlineIn(kPatience));
 }
 
 void RawStream::Started() {

@@ -128,10 +128,11 @@ class RawStream : public std::enable_shared_from_this<RawStream> {
   std::unique_ptr<grpc::Alarm> linger_alarm_;
 };
 
-// Waits for up to two seconds for a channel to be connected. Where threads poll
-// their own streams (PollOwnConnections) nobody else drives a connection that
-// was lost, and calls do not wait for one: do it before a call.
-void AwaitConnection(grpc::Channel& channel);
+// Waits for up to three quarters of a second for a channel to be connected, and
+// says whether it is. Where threads poll their own streams (PollOwnConnections)
+// nobody else drives a connection that was lost, and calls do not wait for one:
+// do it before a call.
+bool AwaitConnection(grpc::Channel& channel);
 
 using CallMetadata = std::vector<std::pair<std::string, std::string>>;
 

@@ -92,6 +92,20 @@ def test_a_seed_gives_the_text_that_it_gives_the_program(
     assert same >= 2
 
 
+def test_a_requests_trace_is_in_the_logs_of_all_roles(
+    folder: Path, client: Client
+) -> None:
+    answer = client.infer(PROMPT, max_tokens=2)
+    assert answer.text()
+    for role in ("dealer", "party0", "party1"):
+        for _ in range(500):  # a party's session ends a little after the answer
+            if answer.trace_id in (folder / f"{role}.log").read_text():
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail(f"{role} has no line of trace {answer.trace_id}")
+
+
 def test_the_parties_sample(client: Client) -> None:
     answer = client.infer(
         PROMPT, max_tokens=3, sampling="secure", temperature=0.8, top_k=5

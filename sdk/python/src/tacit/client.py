@@ -107,7 +107,7 @@ class Client:
         stop: Sequence[str] = (),
         faithful_rounding: bool = False,
         timeout: float | None = None,
-        retries: int = 2,
+        retries: int = 3,
     ) -> Generation:
         """Continues `prompt`; iterate the result for its text.
 
@@ -174,7 +174,7 @@ class Client:
         *,
         faithful_rounding: bool = False,
         timeout: float | None = None,
-        retries: int = 2,
+        retries: int = 3,
     ) -> Classification:
         """What `text` is, or what it and `text_pair` are together.
 
@@ -199,7 +199,7 @@ class Client:
         *,
         faithful_rounding: bool = False,
         timeout: float | None = None,
-        retries: int = 2,
+        retries: int = 3,
     ) -> list[Classification]:
         """Up to 64 texts, or pairs of texts, in one pass; in their order."""
         return self._classify_request(texts, faithful_rounding, timeout, retries).run()
@@ -209,7 +209,7 @@ class Client:
         texts: Sequence[str | tuple[str, str]],
         faithful_rounding: bool = False,
         timeout: float | None = None,
-        retries: int = 2,
+        retries: int = 3,
     ) -> ClassifyRequest:
         self._check_kind(classifies=True)
         deadline = _deadline(timeout, retries)
@@ -381,6 +381,7 @@ class Client:
         shape: plan_pb2.SessionShape,
         left: float | None,
         watch: Callable[[Callable[[], object] | None], None],
+        metadata: tuple[tuple[str, str], ...],
     ) -> tuple[bytes, bytes]:
         """The session's id and the seed of its masks: SECRET. `watch` is told how
         to cancel the call."""
@@ -394,6 +395,7 @@ class Client:
             opening = call.future(
                 dealer_pb2.OpenSessionRequest(plan_digest=self._digest, shape=shape),
                 timeout=timeout if left is None else max(0.0, min(left, timeout)),
+                metadata=metadata,
             )
             watch(opening.cancel)
             opened = opening.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -41,6 +42,7 @@ class Request(ABC):
     ) -> None:
         """`deadline` is on the monotonic clock."""
         self.sessions = 0  # with those that failed
+        self.trace_id = secrets.token_hex(16)  # in the logs of all roles
         self._client = client
         self._faithful = faithful
         self._retries = retries
@@ -68,6 +70,10 @@ class Request(ABC):
         if on_cancel is not None and self._cancelled.is_set():
             on_cancel()
 
+    def _traceparent(self) -> tuple[tuple[str, str], ...]:
+        """The request's trace (W3C Trace Context), as metadata of a call."""
+        return (("traceparent", f"00-{self.trace_id}-{secrets.token_hex(8)}-00"),)
+
     def _left(self) -> float | None:
         return None if self._deadline is None else self._deadline - time.monotonic()
 
@@ -81,7 +87,7 @@ class Request(ABC):
             raise TacitError("DEADLINE_EXCEEDED", "the request took too long") from None
         if begun or self.sessions > self._retries or not error.retriable:
             raise error
-        pause = 0.1 * 2 ** (self.sessions - 1)
+        pause = 0.1 * 4 ** (self.sessions - 1)
         self._cancelled.wait(pause if left is None else min(pause, left))
 
     @contextmanager
@@ -97,7 +103,9 @@ class Request(ABC):
             if self._faithful
             else plan_pb2.ROUNDING_STOCHASTIC
         )
-        session_id, seed = client._open_session(roles, shape, self._left(), self._watch)
+        session_id, seed = client._open_session(
+            roles, shape, self._left(), self._watch, self._traceparent()
+        )
         session: Session | None = None
         done = False
         try:
@@ -108,6 +116,7 @@ class Request(ABC):
                 shape,
                 self._left(),
                 client._config.step_timeout,
+                self._traceparent(),
             )
             left_early = TacitError("CANCELLED", "the request was cancelled")
             self._watch(lambda: session.cancel(left_early))

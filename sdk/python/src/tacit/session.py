@@ -32,6 +32,7 @@ class Session:
         shape: plan_pb2.SessionShape,
         timeout: float | None,
         step_timeout: float,
+        metadata: tuple[tuple[str, str], ...],
     ) -> None:
         self._step_timeout = step_timeout
         self._lock = threading.Lock()
@@ -53,7 +54,7 @@ class Session:
                     _METHOD,
                     request_serializer=pb.InferRequest.SerializeToString,
                     response_deserializer=pb.InferResponse.FromString,
-                )(self._requests(party), timeout=timeout)
+                )(self._requests(party), timeout=timeout, metadata=metadata)
             except ValueError:  # what gRPC says of a closed channel
                 closed = TacitError("CANCELLED", "the client is closed")
                 self.cancel(closed)
