@@ -26,4 +26,17 @@
   X(DealInterpolatedOp)
 // clang-format on
 
+// Instantiates RunOp and SumRows for all that they take: for the two files that
+// define them, with a device and without.
+#define TACIT_GPU_RUN_OP(Op) \
+  template Error RunOp<Op>(const Op&, size_t, StreamHandle);
+#define TACIT_GPU_SUM_ROWS(Term)                                             \
+  template Error SumRows<Term>(const Term&, size_t, size_t, const uint64_t*, \
+                               uint64_t*, StreamHandle);
+#define TACIT_GPU_INSTANTIATE_OPS() \
+  TACIT_GPU_OPS(TACIT_GPU_RUN_OP)   \
+  TACIT_GPU_SUM_ROWS(WordTerm)      \
+  TACIT_GPU_SUM_ROWS(SquareTerm)    \
+  TACIT_GPU_SUM_ROWS(SelfSquareTerm)
+
 #endif  // TACIT_GPU_ELEMENTWISE_OP_LIST_H_

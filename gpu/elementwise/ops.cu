@@ -18,17 +18,6 @@ Error SumRows(const Term& term, size_t rows, size_t d, const uint64_t* add,
   return DispatchRowSum(term, rows, d, add, out, DeviceLauncher{stream});
 }
 
-#define TACIT_GPU_INSTANTIATE(Op) \
-  template Error RunOp<Op>(const Op&, size_t, StreamHandle);
-TACIT_GPU_OPS(TACIT_GPU_INSTANTIATE)
-#undef TACIT_GPU_INSTANTIATE
-
-#define TACIT_GPU_INSTANTIATE(Term)                                          \
-  template Error SumRows<Term>(const Term&, size_t, size_t, const uint64_t*, \
-                               uint64_t*, StreamHandle);
-TACIT_GPU_INSTANTIATE(WordTerm)
-TACIT_GPU_INSTANTIATE(SquareTerm)
-TACIT_GPU_INSTANTIATE(SelfSquareTerm)
-#undef TACIT_GPU_INSTANTIATE
+TACIT_GPU_INSTANTIATE_OPS()
 
 }  // namespace tacit::gpu

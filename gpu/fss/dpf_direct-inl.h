@@ -170,21 +170,34 @@ struct DirectGenKernel : AesKernel<DirectGenKernel<AesT>, AesT, 1> {
   }
 };
 
-template <class AesT>
-struct DirectPathKernel : AesKernel<DirectPathKernel<AesT>, AesT, 1> {
+// A party's bit strings of args.keys, one after the other. Kernel has
+//   void Element(uint64_t e, const uint64_t* bits) const;
+template <class Kernel, class AesT, class Args>
+struct DirectKernel : AesKernel<Kernel, AesT, 1> {
   using Aes = AesT;
   using Shared = AesShared<Aes, 1>;
 
-  DpfPathArgs args;
+  Args args;
 
-  explicit DirectPathKernel(const DpfPathArgs& all) : args(all) {}
+  explicit DirectKernel(const Args& all) : args(all) {}
 
   TACIT_HOST_DEVICE const PrgKey& Key(int) const { return *args.keys.key; }
   TACIT_HOST_DEVICE void Work(const Shared& shared, const Aes& aes,
                               const Thread& thread) const {
     ForDirectKeys(shared, aes, args.keys, thread,
-                  [&](uint64_t e, const uint64_t* bits) { Element(e, bits); });
+                  [&](uint64_t e, const uint64_t* bits) {
+                    static_cast<const Kernel&>(*this).Element(e, bits);
+                  });
   }
+};
+
+template <class AesT>
+struct DirectPathKernel
+    : DirectKernel<DirectPathKernel<AesT>, AesT, DpfPathArgs> {
+  using Base = DirectKernel<DirectPathKernel<AesT>, AesT, DpfPathArgs>;
+  using Base::args;
+
+  explicit DirectPathKernel(const DpfPathArgs& all) : Base(all) {}
 
   TACIT_HOST_DEVICE void Element(uint64_t e, const uint64_t* bits) const {
     const uint64_t at = PointAt(args.points, e) & LowBits(args.keys.m);
@@ -205,20 +218,12 @@ struct DirectPathKernel : AesKernel<DirectPathKernel<AesT>, AesT, 1> {
 
 template <class AesT, int kTables>
 struct DirectWindowKernel
-    : AesKernel<DirectWindowKernel<AesT, kTables>, AesT, 1> {
-  using Aes = AesT;
-  using Shared = AesShared<Aes, 1>;
+    : DirectKernel<DirectWindowKernel<AesT, kTables>, AesT, DpfWindowArgs> {
+  using Base =
+      DirectKernel<DirectWindowKernel<AesT, kTables>, AesT, DpfWindowArgs>;
+  using Base::args;
 
-  DpfWindowArgs args;
-
-  explicit DirectWindowKernel(const DpfWindowArgs& all) : args(all) {}
-
-  TACIT_HOST_DEVICE const PrgKey& Key(int) const { return *args.keys.key; }
-  TACIT_HOST_DEVICE void Work(const Shared& shared, const Aes& aes,
-                              const Thread& thread) const {
-    ForDirectKeys(shared, aes, args.keys, thread,
-                  [&](uint64_t e, const uint64_t* bits) { Element(e, bits); });
-  }
+  explicit DirectWindowKernel(const DpfWindowArgs& all) : Base(all) {}
 
   TACIT_HOST_DEVICE void Element(uint64_t e, const uint64_t* bits) const {
     const uint64_t start = PointAt(args.start, e);

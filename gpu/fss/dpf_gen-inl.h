@@ -57,14 +57,20 @@ TACIT_HOST_DEVICE inline void GenLevels(
   }
 }
 
-template <class AesT>
-struct DpfGenKernel : AesKernel<DpfGenKernel<AesT>, AesT, 3> {
+// Keys of both parties at args.alpha. Kernel has
+//   int Levels() const;                                   // of the tree
+//   static KeyPlace PlaceAt(const FieldLayout&, int levels, uint64_t e);
+//   void Leaves(tile, levels, alpha, s, h0, h1) const;    // stores the last
+//   word
+template <class Kernel, class AesT, class Args>
+struct GenKernel : AesKernel<Kernel, AesT, 3> {
   using Aes = AesT;
   using Shared = AesShared<Aes, 3>;  // both streams, the hash
+  using Blocks = Block[Aes::kBlocks];
 
-  DpfGenArgs args;
+  Args args;
 
-  explicit DpfGenKernel(const DpfGenArgs& all) : args(all) {}
+  explicit GenKernel(const Args& all) : args(all) {}
 
   TACIT_HOST_DEVICE const PrgKey& Key(int k) const {
     return k < 2 ? *args.key[k] : HashKey();
@@ -77,44 +83,68 @@ struct DpfGenKernel : AesKernel<DpfGenKernel<AesT>, AesT, 3> {
 
   TACIT_HOST_DEVICE void Keys(const Shared& shared, const Aes& aes,
                               const WarpTile<Aes>& tile) const {
-    const int levels = DpfLevels(args.m);
-    const uint64_t n = args.field[0].n;
+    const Kernel& kernel = static_cast<const Kernel&>(*this);
+    const int levels = kernel.Levels();
     uint64_t position[Aes::kBlocks], alpha[Aes::kBlocks];
     TACIT_UNROLL
     for (int b = 0; b < Aes::kBlocks; ++b) {
-      const uint64_t e = tile.clamped(b, n);
-      position[b] = PlaceOf(args.field[0], levels, e).stream;
+      const uint64_t e = tile.clamped(b, args.field[0].n);
+      position[b] = Kernel::PlaceAt(args.field[0], levels, e).stream;
       alpha[b] = PointAt(args.alpha, e);
     }
-    Block s[Aes::kBlocks], delta[Aes::kBlocks];
+    Blocks s, delta, h0, h1;
     GenRoots(shared, aes, position, s, delta);
-    Block h0[Aes::kBlocks], h1[Aes::kBlocks];
-    const auto store = [&](int level, int b, const Block& word) {
-      if (tile.element(b) < n) Store(tile.element(b), levels, level, word);
-    };
     GenLevels(aes, shared.keys[2], args.m, levels, alpha, delta, s, h0, h1,
-              store);
+              [&](int level, int b, const Block& word) {
+                Store(tile, b, levels, level, word);
+              });
+    kernel.Leaves(tile, levels, alpha, s, h0, h1);
+  }
+
+  // To both parties, if there is such a key. Places are computed anew for each
+  // level: integer work beside two calls of AES, and registers are what AES
+  // needs.
+  TACIT_HOST_DEVICE void Store(const WarpTile<Aes>& tile, int b, int levels,
+                               int level, const Block& word) const {
+    const uint64_t e = tile.element(b);
+    if (e >= args.field[0].n) return;
+    TACIT_UNROLL
+    for (int party = 0; party < 2; ++party) {
+      const KeyPlace place = Kernel::PlaceAt(args.field[party], levels, e);
+      StoreBlock(word, args.material[party] + place.bytes +
+                           static_cast<uint64_t>(level) * place.stride);
+    }
+  }
+};
+
+template <class AesT>
+struct DpfGenKernel : GenKernel<DpfGenKernel<AesT>, AesT, DpfGenArgs> {
+  using Base = GenKernel<DpfGenKernel<AesT>, AesT, DpfGenArgs>;
+  using Aes = AesT;
+  using Base::args;
+  using typename Base::Blocks;
+
+  explicit DpfGenKernel(const DpfGenArgs& all) : Base(all) {}
+
+  TACIT_HOST_DEVICE int Levels() const { return DpfLevels(args.m); }
+  TACIT_HOST_DEVICE static KeyPlace PlaceAt(const FieldLayout& field,
+                                            int levels, uint64_t e) {
+    return PlaceOf(field, levels, e);
+  }
+
+  TACIT_HOST_DEVICE void Leaves(const WarpTile<Aes>& tile, int levels,
+                                const uint64_t (&alpha)[Aes::kBlocks],
+                                const Blocks& s, const Blocks& h0,
+                                const Blocks& h1) const {
     TACIT_UNROLL
     for (int b = 0; b < Aes::kBlocks; ++b) {
       // CW_leaf = H(s_0) xor H(s_1) xor e_{alpha mod 128}.
       const Block unit = UnitBlock(alpha[b]);
       const Block word = Xor(Xor(h0[b], h1[b]), unit);
-      store(levels, b, word);
-      if (tile.element(b) >= n) continue;
+      this->Store(tile, b, levels, levels, word);
+      if (tile.element(b) >= args.field[0].n) continue;
       const Block leaf = XorMasked(h0[b], word, ControlMask(s[b]));
       args.positive[tile.element(b)] = Parity(leaf, unit);
-    }
-  }
-
-  // To both parties. Places are computed anew for each level: integer work
-  // beside two calls of AES, and registers are what AES needs.
-  TACIT_HOST_DEVICE void Store(uint64_t e, int levels, int level,
-                               const Block& word) const {
-    TACIT_UNROLL
-    for (int party = 0; party < 2; ++party) {
-      const KeyPlace place = PlaceOf(args.field[party], levels, e);
-      StoreBlock(word, args.material[party] + place.bytes +
-                           static_cast<uint64_t>(level) * place.stride);
     }
   }
 };

@@ -52,45 +52,30 @@ TACIT_HOST_DEVICE inline Block UnitLane(uint64_t lane, bool halves) {
 }
 
 template <class AesT>
-struct OneHotGenKernel : AesKernel<OneHotGenKernel<AesT>, AesT, 3> {
+struct OneHotGenKernel : GenKernel<OneHotGenKernel<AesT>, AesT, OneHotGenArgs> {
+  using Base = GenKernel<OneHotGenKernel<AesT>, AesT, OneHotGenArgs>;
   using Aes = AesT;
-  using Shared = AesShared<Aes, 3>;  // both streams, the hash
+  using Base::args;
+  using typename Base::Blocks;
 
-  OneHotGenArgs args;
+  explicit OneHotGenKernel(const OneHotGenArgs& all) : Base(all) {}
 
-  explicit OneHotGenKernel(const OneHotGenArgs& all) : args(all) {}
-
-  TACIT_HOST_DEVICE const PrgKey& Key(int k) const {
-    return k < 2 ? *args.key[k] : HashKey();
+  TACIT_HOST_DEVICE int Levels() const {
+    return OneHotLevels(args.m, args.width);
   }
-  TACIT_HOST_DEVICE void Work(const Shared& shared, const Aes& aes,
-                              const Thread& thread) const {
-    ForTiles<Aes>(thread, args.field[0].n,
-                  [&](const WarpTile<Aes>& tile) { Keys(shared, aes, tile); });
+  TACIT_HOST_DEVICE static KeyPlace PlaceAt(const FieldLayout& field,
+                                            int levels, uint64_t e) {
+    return OneHotPlace(field, levels, e);
   }
 
-  TACIT_HOST_DEVICE void Keys(const Shared& shared, const Aes& aes,
-                              const WarpTile<Aes>& tile) const {
-    const int levels = OneHotLevels(args.m, args.width);
-    const uint64_t n = args.field[0].n;
-    uint64_t position[Aes::kBlocks], alpha[Aes::kBlocks];
+  TACIT_HOST_DEVICE void Leaves(const WarpTile<Aes>& tile, int levels,
+                                const uint64_t (&alpha)[Aes::kBlocks],
+                                const Blocks& s, const Blocks& h0,
+                                const Blocks& h1) const {
     TACIT_UNROLL
     for (int b = 0; b < Aes::kBlocks; ++b) {
-      const uint64_t e = tile.clamped(b, n);
-      position[b] = OneHotPlace(args.field[0], levels, e).stream;
-      alpha[b] = PointAt(args.alpha, e);
-    }
-    Block s[Aes::kBlocks], delta[Aes::kBlocks];
-    GenRoots(shared, aes, position, s, delta);
-    Block h0[Aes::kBlocks], h1[Aes::kBlocks];
-    const auto store = [&](int level, int b, const Block& word) {
-      if (tile.element(b) < n) Store(tile.element(b), levels, level, word);
-    };
-    GenLevels(aes, shared.keys[2], args.m, levels, alpha, delta, s, h0, h1,
-              store);
-    TACIT_UNROLL
-    for (int b = 0; b < Aes::kBlocks; ++b) {
-      store(levels, b, LeafWord(h0[b], h1[b], ~ControlMask(s[b]), alpha[b]));
+      this->Store(tile, b, levels, levels,
+                  LeafWord(h0[b], h1[b], ~ControlMask(s[b]), alpha[b]));
     }
   }
 
@@ -105,16 +90,6 @@ struct OneHotGenKernel : AesKernel<OneHotGenKernel<AesT>, AesT, 3> {
         AddLanes(UnitLane(lane, halves), NegateLanes(h0, halves), halves), h1,
         halves);
     return XorMasked(word, Xor(word, NegateLanes(word, halves)), t1);
-  }
-
-  TACIT_HOST_DEVICE void Store(uint64_t e, int levels, int level,
-                               const Block& word) const {
-    TACIT_UNROLL
-    for (int party = 0; party < 2; ++party) {
-      const KeyPlace place = OneHotPlace(args.field[party], levels, e);
-      StoreBlock(word, args.material[party] + place.bytes +
-                           static_cast<uint64_t>(level) * place.stride);
-    }
   }
 };
 
