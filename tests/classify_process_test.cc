@@ -1,7 +1,6 @@
 // A classifier served by dealer, parties and gateway as processes, with TLS: by
 // the library, as a user's program calls the gateway, and when something goes
 // wrong.
-#include <grpcpp/create_channel.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -26,11 +25,11 @@
 #include "services/cli/up.h"
 #include "services/gateway/text_client.h"
 #include "services/party/party_service.h"
-#include "services/runtime/host.h"
 #include "services/transport/status.h"
 #include "tacit/v1/dealer.grpc.pb.h"
 #include "tacit/v1/gateway.grpc.pb.h"
 #include "tests/process_stats.h"
+#include "tests/role_channels.h"
 #include "tests/testing.h"
 
 namespace tacit {
@@ -88,23 +87,8 @@ class ClassifyProcessTest : public testing::Test {
     auto client = TextClient::Create(deployment_->gateway());
     ASSERT_OK(client);
     client_ = *std::move(client);
-    stub_ = v1::GatewayService::NewStub(
-        ChannelTo(deployment_->gateway().listen, ServiceRole::kGateway));
-  }
-
-  // With the certificate of `caller`'s folder.
-  std::shared_ptr<grpc::Channel> ChannelTo(
-      const std::string& address, ServiceRole server,
-      ServiceRole caller = ServiceRole::kGateway,
-      const std::string& folder = "gateway") {
-    TlsConfig tls = deployment_->gateway().tls;
-    const std::string certs = deployment_->folder() + "/certs/" + folder;
-    tls.cert = certs + "/cert.pem";
-    tls.key = certs + "/key.pem";
-    auto credentials = MakeCredentials(tls, caller, "", {}, nullptr);
-    EXPECT_OK(credentials);
-    credentials_.push_back(*credentials);
-    return grpc::CreateChannel(address, (*credentials)->Channel(server));
+    stub_ = v1::GatewayService::NewStub(channels_.To(
+        *deployment_, deployment_->gateway().listen, ServiceRole::kGateway));
   }
 
   absl::StatusOr<v1::ClassifyResponse> Classify(
@@ -120,7 +104,7 @@ class ClassifyProcessTest : public testing::Test {
   }
 
   static inline Deployment* deployment_ = nullptr;
-  std::vector<std::shared_ptr<ServiceCredentials>> credentials_;
+  RoleChannels channels_;
   std::unique_ptr<TextClient> client_;
   std::unique_ptr<v1::GatewayService::Stub> stub_;
 };
@@ -219,7 +203,8 @@ TEST_F(ClassifyProcessTest, SaysWhatIsServed) {
   EXPECT_TRUE(absl::StrContains(*status, "up to 128 tokens: negative, posi"))
       << *status;
   v1::PlanService::Stub plans(
-      ChannelTo(deployment_->gateway().dealer_address, ServiceRole::kDealer));
+      channels_.To(*deployment_, deployment_->gateway().dealer_address,
+                   ServiceRole::kDealer));
   grpc::ClientContext plan_context;
   v1::GetPlanResponse plan;
   ASSERT_OK(FromGrpcStatus(plans.GetPlan(&plan_context, {}, &plan)));
@@ -268,7 +253,8 @@ TEST_F(ClassifyProcessTest, BadRequestsSayWhatIsWrong) {
 // What a gateway of another make could send.
 TEST_F(ClassifyProcessTest, TheDealerRefusesShapesThatAreNotThePlans) {
   const auto channel =
-      ChannelTo(deployment_->gateway().dealer_address, ServiceRole::kDealer);
+      channels_.To(*deployment_, deployment_->gateway().dealer_address,
+                   ServiceRole::kDealer);
   v1::PlanService::Stub plans(channel);
   v1::DealerService::Stub dealer(channel);
   grpc::ClientContext plan_context;
@@ -428,8 +414,8 @@ TEST_F(ClassifyProcessTest, AGatewayOfAnotherRunOfProvisioningIsRefused) {
 
 TEST_F(ClassifyProcessTest, OtherRolesMayNotAsk) {
   stub_ = v1::GatewayService::NewStub(
-      ChannelTo(deployment_->gateway().listen, ServiceRole::kGateway,
-                ServiceRole::kParty0, "party0"));
+      channels_.To(*deployment_, deployment_->gateway().listen,
+                   ServiceRole::kGateway, ServiceRole::kParty0, "party0"));
   EXPECT_THAT(Classify(ProtoTexts({kText})).status(),
               StatusIs(absl::StatusCode::kPermissionDenied, "may not call"));
 }

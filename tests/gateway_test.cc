@@ -1,5 +1,4 @@
 // `tacit gateway` before a deployment, called as a user's program would.
-#include <grpcpp/create_channel.h>
 #include <signal.h>
 
 #include <functional>
@@ -15,9 +14,9 @@
 #include "gtest/gtest.h"
 #include "services/cli/up.h"
 #include "services/gateway/text_client.h"
-#include "services/runtime/host.h"
 #include "services/transport/status.h"
 #include "tacit/v1/gateway.grpc.pb.h"
+#include "tests/role_channels.h"
 #include "tests/testing.h"
 
 namespace tacit {
@@ -49,16 +48,9 @@ class GatewayTest : public testing::Test {
   // Calls the gateway with the certificate of a role.
   std::unique_ptr<v1::GatewayService::Stub> StubOf(const std::string& folder,
                                                    ServiceRole role) {
-    TlsConfig tls = deployment_->gateway().tls;
-    const std::string certs = deployment_->folder() + "/certs/" + folder;
-    tls.cert = certs + "/cert.pem";
-    tls.key = certs + "/key.pem";
-    auto credentials = MakeCredentials(tls, role, "", {}, nullptr);
-    EXPECT_OK(credentials);
-    credentials_.push_back(*credentials);
     return v1::GatewayService::NewStub(
-        grpc::CreateChannel(deployment_->gateway().listen,
-                            (*credentials)->Channel(ServiceRole::kGateway)));
+        channels_.To(*deployment_, deployment_->gateway().listen,
+                     ServiceRole::kGateway, role, folder));
   }
 
   static v1::CompleteRequest Request(uint32_t tokens) {
@@ -94,7 +86,7 @@ class GatewayTest : public testing::Test {
   }
 
   static inline Deployment* deployment_ = nullptr;
-  std::vector<std::shared_ptr<ServiceCredentials>> credentials_;
+  RoleChannels channels_;
   std::unique_ptr<v1::GatewayService::Stub> stub_;
 };
 

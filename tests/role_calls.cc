@@ -1,12 +1,9 @@
 #include "tests/role_calls.h"
 
-#include <grpcpp/create_channel.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_matchers.h"
 #include "gtest/gtest.h"
-#include "services/runtime/host.h"
 #include "services/runtime/session_shape.h"
 #include "services/transport/deadline.h"
 #include "services/transport/status.h"
@@ -29,15 +26,8 @@ std::shared_ptr<grpc::Channel> RoleCalls::ChannelAs(const std::string& caller,
                                                     ServiceRole role,
                                                     const std::string& server,
                                                     ServiceRole server_role) {
-  TlsConfig tls = roles_.gateway().tls;
-  const std::string certs = roles_.folder() + "/certs/" + caller;
-  tls.cert = certs + "/cert.pem";
-  tls.key = certs + "/key.pem";
-  auto credentials = MakeCredentials(tls, role, "", {}, nullptr);
-  EXPECT_OK(credentials);
-  credentials_.push_back(*credentials);
-  return grpc::CreateChannel(roles_.address(server),
-                             (*credentials)->Channel(server_role));
+  return channels_.To(roles_, roles_.address(server), server_role, role,
+                      caller);
 }
 
 std::string RoleCalls::Open() {

@@ -7,12 +7,11 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "services/cli/up.h"
-#include "services/security/tls.h"
 #include "tacit/v1/plan.pb.h"
+#include "tests/role_channels.h"
 
 namespace tacit {
 
@@ -36,8 +35,7 @@ class RoleCalls {
                                            ServiceRole server_role);
 
   const Deployment& roles_;
-  // gRPC needs them as long as the channels.
-  std::vector<std::shared_ptr<ServiceCredentials>> credentials_;
+  RoleChannels channels_;
   std::string digest_;
   v1::SessionShape shape_;
 };
