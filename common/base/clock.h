@@ -16,6 +16,11 @@ inline absl::Time SteadyNow() {
          absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
+// Since `start`, a time of SteadyNow.
+inline double SecondsSince(absl::Time start) {
+  return absl::ToDoubleSeconds(SteadyNow() - start);
+}
+
 // When the wall clock will show `wall` unless it is set.
 inline absl::Time ToSteady(absl::Time wall) {
   return SteadyNow() + (wall - absl::Now());

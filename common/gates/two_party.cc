@@ -1,10 +1,10 @@
 #include "common/gates/two_party.h"
 
-#include <chrono>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/gates/cost.h"
 #include "common/gates/dealer.h"
@@ -14,11 +14,6 @@
 
 namespace tacit {
 namespace {
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-      .count();
-}
 
 // The gateway's masked inputs, the same for both parties, and one party's
 // output shares.
@@ -98,7 +93,7 @@ void RunParty(int party, const TwoPartyOptions& options,
               const SessionId& session, const Program& program, Channel& link,
               MaterialSource& source, GatewayLink& gateway, PartyRun& run) {
   ObservedChannel channel(party, options, link);
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = SteadyNow();
   ThreadPool pool(options.threads);
   MemorySessionLedger ledger;
   auto evaluator =
@@ -179,7 +174,7 @@ absl::StatusOr<RolesResult> RunRoles(
   PartyRun runs[2];
   Cost dealer_cost;
   std::thread dealer([&, &sink0 = *sink0, &sink1 = *sink1] {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = SteadyNow();
     result.dealer =
         RunDealer(options, seeds, session, program, sink0, sink1, dealer_cost);
     result.seconds_deal = SecondsSince(begin);
@@ -212,7 +207,7 @@ absl::StatusOr<RolesResult> RunRoles(
 absl::StatusOr<TwoPartyResult> RunTwoParty(
     const TwoPartyOptions& options, const SessionSeeds& seeds,
     const Program& program, const std::vector<InputValue>& inputs) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = SteadyNow();
   ASSIGN_OR_RETURN(const std::unique_ptr<Prg> stream,
                    GatewayStream(seeds.gateway));
   RecordedGateway gateway0(inputs, *stream), gateway1(inputs, *stream);

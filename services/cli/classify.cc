@@ -1,12 +1,12 @@
 #include "services/cli/classify.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/models/classify.h"
 #include "nlohmann/json.hpp"
@@ -16,12 +16,7 @@
 namespace tacit {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 size_t Longest(const TextBatch& texts) {
   size_t longest = 0;
@@ -63,7 +58,7 @@ std::string Scores(const TextClass& text,
 absl::StatusOr<ClassifyRunResult> ClassifyModel(const RunOptions& options,
                                                 const ClassifyRequest& request,
                                                 const PhaseFn& on_phase) {
-  const Clock::time_point start = Clock::now();
+  const absl::Time start = SteadyNow();
   auto enter = [&](const std::string& phase) {
     if (on_phase) on_phase(phase);
   };

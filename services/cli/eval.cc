@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <span>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/gates/two_party.h"
 #include "common/models/classify.h"
@@ -26,14 +26,9 @@
 namespace tacit {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 size_t ArgMax(std::span<const double> values) {
   return static_cast<size_t>(std::max_element(values.begin(), values.end()) -
@@ -160,12 +155,12 @@ class Evaluation {
     roles.rounding = options_.rounding;
     roles.plan = digest_;
     roles.threads = options_.threads;
-    Clock::time_point start = Clock::now();
+    absl::Time start = SteadyNow();
     ASSIGN_OR_RETURN(const auto plain, RunPlain(roles, seeds, program, inputs));
     plain_.AddSeconds(SecondsSince(start));
     std::vector<std::vector<int64_t>> secret;
     if (secure) {
-      start = Clock::now();
+      start = SteadyNow();
       ASSIGN_OR_RETURN(TwoPartyResult run,
                        RunTwoParty(roles, seeds, program, inputs));
       secure_.AddSeconds(SecondsSince(start));
@@ -223,7 +218,7 @@ absl::StatusOr<EvalResult> EvalText(const EvalOptions& options,
   const size_t vocabulary = model.config.vocab_size;
   size_t done = 0;
   for (const std::vector<int64_t>& stretch : stretches) {
-    const Clock::time_point start = Clock::now();
+    const absl::Time start = SteadyNow();
     ASSIGN_OR_RETURN(const std::vector<float> reference,
                      FloatForward(model.weights, stretch));
     RETURN_IF_ERROR(evaluation.Add(AllLogits(planned, shares, stretch.size()),
@@ -297,7 +292,7 @@ absl::StatusOr<EvalResult> EvalClassifier(const EvalOptions& options,
     const std::vector<int64_t> tokens(ids.begin(), ids.end());
     const TextBatch batch = {{tokens}, {}};
     RETURN_IF_ERROR(CheckTexts(plan, batch));
-    const Clock::time_point start = Clock::now();
+    const absl::Time start = SteadyNow();
     ASSIGN_OR_RETURN(const FloatEncoding reference,
                      FloatEncode(model.weights, tokens, {}));
     const ClassificationShape shape = ShapeOf(batch);

@@ -1,12 +1,12 @@
 #include "services/cli/run.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/cost_json.h"
@@ -15,12 +15,7 @@
 namespace tacit {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 GenerateOptions GenerateOptionsOf(const RunOptions& options,
                                   const ModelConfig& config) {
@@ -57,7 +52,7 @@ size_t RunResult::tokens() const {
 
 absl::StatusOr<RunResult> RunModel(const RunOptions& options,
                                    const RunEvents& events) {
-  const Clock::time_point start = Clock::now();
+  const absl::Time start = SteadyNow();
   auto enter = [&](const std::string& phase) {
     if (events.on_phase) events.on_phase(phase);
   };

@@ -70,10 +70,6 @@ absl::StatusOr<Temporary> StartFor(const RunOptions& options,
   return out;
 }
 
-double SecondsSince(absl::Time start) {
-  return absl::ToDoubleSeconds(SteadyNow() - start);
-}
-
 std::string Purpose(const TextClient& client) {
   if (client.kind() == ModelKind::kDecoder) {
     return absl::StrCat("continues text, ", client.context(),

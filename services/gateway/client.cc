@@ -180,10 +180,8 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
                                        absl::Time limit, const MakeUserFn& make,
                                        Ended& ended) {
   const absl::Time start = SteadyNow();
-  const TraceContext trace =
-      options.trace.exists() ? options.trace : TraceContext::Begin();
   ASSIGN_OR_RETURN(const v1::OpenSessionResponse opened,
-                   OpenSession(program, limit, trace));
+                   OpenSession(program, limit, options.trace));
   ASSIGN_OR_RETURN(const SessionId id, ParseSessionId(opened.session_id()));
   ASSIGN_OR_RETURN(std::unique_ptr<Prg> masks, MasksOf(opened));
   ASSIGN_OR_RETURN(ended.user, make(std::move(masks)));
@@ -191,8 +189,8 @@ absl::Status GatewayClient::RunSession(const SessionProgram& program,
   const v1::SessionShape shape = ToProto(program);
   std::unique_ptr<InferCall> calls[2];
   for (int b = 0; b < 2; ++b) {
-    calls[b] = parties_[b]->Start(id, digest_, shape,
-                                  {{kTraceparentKey, trace.Traceparent()}});
+    calls[b] = parties_[b]->Start(
+        id, digest_, shape, {{kTraceparentKey, options.trace.Traceparent()}});
   }
   ended.seconds_open = absl::ToDoubleSeconds(SteadyNow() - start);
   std::mutex mutex;
@@ -230,10 +228,11 @@ absl::StatusOr<GatewayClient::Ended> GatewayClient::Run(
     const SessionProgram& program, const SessionOptions& options,
     const MakeUserFn& make, const std::function<bool()>& begun) {
   const absl::Time limit = ToSteady(options.deadline);
+  SessionOptions traced = options;
+  if (!traced.trace.exists()) traced.trace = TraceContext::Begin();
   Ended ended;
   for (int attempt = 0;; ++attempt) {
-    const absl::Status status =
-        RunSession(program, options, limit, make, ended);
+    const absl::Status status = RunSession(program, traced, limit, make, ended);
     if (SteadyNow() >= limit) {
       return absl::DeadlineExceededError("the request took too long");
     }

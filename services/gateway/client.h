@@ -119,7 +119,7 @@ class GatewayClient {
         options_(options),
         embed_(std::move(embed)) {}
 
-  // `deadline` and `limit` are times of SteadyNow.
+  // `deadline` and `limit` are times of SteadyNow; traces exist.
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(
       const SessionProgram& program, absl::Time deadline,
       const TraceContext& trace);

@@ -71,16 +71,13 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(
   ApplyTransportOptions(transport, builder);
   builder.AddListeningPort(config.listen, credentials.Server(), &host->port_);
   for (grpc::Service* service : services) builder.RegisterService(service);
-  if (peer != nullptr) {
-    builder.RegisterService(peer);
-    peer->acceptor().AddTo(builder);
-  }
+  if (peer != nullptr) peer->AddTo(builder);
   host->server_ = builder.BuildAndStart();
   if (host->server_ == nullptr || host->port_ == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen at ", config.listen));
   }
-  if (peer != nullptr) peer->acceptor().Start();
+  if (peer != nullptr) peer->Start();
   host->SetServing(true);
   LogEvent(LogLevel::kInfo, "listening")
       .Public("address", config.listen)

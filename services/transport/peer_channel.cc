@@ -316,6 +316,11 @@ PeerService::PeerService(PeerRegistry& registry)
         registry_.Handle(*incoming);
       }) {}
 
+void PeerService::AddTo(grpc::ServerBuilder& builder) {
+  builder.RegisterService(this);
+  acceptor_.AddTo(builder);
+}
+
 void PeerService::Finish() {
   acceptor_.Shutdown();
   registry_.Shutdown();

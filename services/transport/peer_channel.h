@@ -95,15 +95,16 @@ class PeerRegistry {
   const std::shared_ptr<State> state_;
 };
 
-// Party 1's service for the link: what a server needs besides the registry. Its
-// acceptor is added to the server's builder, and started once that serves.
+// Party 1's service for the link: what a server needs besides the registry.
 class PeerService final : public PartyServiceBase {
  public:
   // `registry` must outlive the service.
   explicit PeerService(PeerRegistry& registry);
 
   BidiReactor* ExchangeStripe(grpc::CallbackServerContext* context) override;
-  StreamAcceptor& acceptor() { return acceptor_; }
+  // To the builder of a server, which starts it once it serves.
+  void AddTo(grpc::ServerBuilder& builder);
+  void Start() { acceptor_.Start(); }
   // After the server's Shutdown, when all channels are gone, and before the
   // server goes.
   void Finish();

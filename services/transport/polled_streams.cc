@@ -16,6 +16,9 @@
 namespace tacit {
 namespace {
 
+// What completes, as gRPC takes it and EventQueue::Poll takes it back.
+void* Tag(EventQueue::Event& event) { return &event; }
+
 // An operation of a stream; calls `happen` of its owner.
 template <typename Owner>
 class Operation final : public EventQueue::Event {
@@ -60,7 +63,6 @@ class PolledClient final : public RawStream {
 
  private:
   using Op = Operation<PolledClient>;
-  static EventQueue::Event* Tag(Op& op) { return &op; }
 
   void DoRead(grpc::ByteBuffer* message) override {
     outstanding_.Add(1);
@@ -203,7 +205,6 @@ class PolledServer final : public RawStream {
 
  private:
   using Op = Operation<PolledServer>;
-  static EventQueue::Event* Tag(Op& op) { return &op; }
 
   void DoRead(grpc::ByteBuffer* message) override {
     outstanding_.Add(1);
@@ -268,8 +269,7 @@ class Incoming final : public IncomingStream, public EventQueue::Event {
 
   void Request(PartyServiceBase& service, grpc::ServerCompletionQueue* queue) {
     service.RequestExchange(&call_->context, &call_->stream,
-                            call_->queue->queue(), queue,
-                            static_cast<EventQueue::Event*>(this));
+                            call_->queue->queue(), queue, Tag(*this));
   }
   void Happen(bool) override {}
 
@@ -289,8 +289,6 @@ class Incoming final : public IncomingStream, public EventQueue::Event {
   }
 
  private:
-  static EventQueue::Event* Tag(CallEnd& end) { return &end; }
-
   std::unique_ptr<ServerCall> call_ = std::make_unique<ServerCall>();
   std::unique_ptr<CallEnd> end_ = std::make_unique<CallEnd>();
 };

@@ -95,15 +95,14 @@ TestServer::TestServer(const TransportOptions& options,
   }
   if (peer_ != nullptr) {
     TACIT_INTO_GRPC(peer_);
-    builder.RegisterService(peer_);
-    peer_->acceptor().AddTo(builder);
+    peer_->AddTo(builder);
   }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     std::fputs("cannot listen on loopback\n", stderr);
     std::abort();
   }
-  if (peer_ != nullptr) peer_->acceptor().Start();
+  if (peer_ != nullptr) peer_->Start();
   address_ = absl::StrCat("127.0.0.1:", port);
 }
 
