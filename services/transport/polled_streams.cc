@@ -314,10 +314,17 @@ void StreamAcceptor::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
+std::shared_ptr<IncomingStream> StreamAcceptor::Request() {
+  auto incoming = std::make_shared<Incoming>();
+  std::lock_guard<std::mutex> lock(mutex_);
+  // gRPC aborts on a request for a queue that is shut down.
+  if (shut_down_) return nullptr;
+  incoming->Request(service_, queue_.get());
+  return incoming;
+}
+
 void StreamAcceptor::Run() {
-  while (true) {
-    auto incoming = std::make_shared<Incoming>();
-    incoming->Request(service_, queue_.get());
+  while (std::shared_ptr<IncomingStream> incoming = Request()) {
     void* tag;
     bool ok;
     // No other operation is on this queue: the event is the request's.
@@ -328,7 +335,11 @@ void StreamAcceptor::Run() {
 
 void StreamAcceptor::Shutdown() {
   if (queue_ == nullptr) return;
-  queue_->Shutdown();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    shut_down_ = true;
+    queue_->Shutdown();
+  }
   if (thread_.joinable()) thread_.join();
   void* tag;
   bool ok;

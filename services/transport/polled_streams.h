@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -46,12 +47,16 @@ class StreamAcceptor {
   void Shutdown();
 
  private:
+  // The next call, asked of gRPC; null once shut down.
+  std::shared_ptr<IncomingStream> Request();
   void Run();
 
   PartyServiceBase& service_;
   const AcceptFn accept_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::thread thread_;
+  std::mutex mutex_;
+  bool shut_down_ = false;  // guarded by mutex_
 };
 
 }  // namespace tacit
