@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -21,9 +22,20 @@ void* AllocateBlock(size_t bytes);
 void FreeBlock(void* block, size_t bytes);
 }  // namespace internal
 
+// Other memory than this host's, such as a device's. Thread-safe.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  // Wipes and frees a block that this memory has given.
+  virtual void Free(void* block, size_t bytes) = 0;
+};
+
 // A fixed-size array of T. Contents are uninitialised unless `Zeroed` made it.
 // Every buffer may hold a secret, so every buffer is wiped when it goes.
 // Moves leave the source empty; copying is explicit (`Clone`).
+//
+// A buffer of another memory has a size and an address there; its elements are
+// out of this host's reach.
 template <typename T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -37,14 +49,21 @@ class Buffer {
                         : static_cast<T*>(
                               internal::AllocateBlock(CheckedBytes(size)))),
         size_(size) {}
+  // Takes over a block of `memory` that holds `size` elements.
+  Buffer(std::shared_ptr<Memory> memory, void* block, size_t size)
+      : data_(static_cast<T*>(block)),
+        size_(size),
+        memory_(std::move(memory)) {}
   Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
-        size_(std::exchange(other.size_, 0)) {}
+        size_(std::exchange(other.size_, 0)),
+        memory_(std::move(other.memory_)) {}
   Buffer& operator=(Buffer&& other) noexcept {
     if (this != &other) {
       Reset();
       data_ = std::exchange(other.data_, nullptr);
       size_ = std::exchange(other.size_, 0);
+      memory_ = std::move(other.memory_);
     }
     return *this;
   }
@@ -66,14 +85,24 @@ class Buffer {
 
   // Wipes and frees.
   void Reset() {
-    if (data_ != nullptr) internal::FreeBlock(data_, size_ * sizeof(T));
+    if (data_ != nullptr) {
+      const size_t bytes = size_ * sizeof(T);
+      if (memory_ != nullptr) {
+        memory_->Free(data_, bytes);
+      } else {
+        internal::FreeBlock(data_, bytes);
+      }
+    }
     data_ = nullptr;
     size_ = 0;
+    memory_.reset();
   }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
   size_t size() const { return size_; }
+  // Whether elements may be read and written here.
+  bool on_host() const { return memory_ == nullptr; }
   bool empty() const { return size_ == 0; }
   T* begin() { return data_; }
   T* end() { return data_ + size_; }
@@ -87,6 +116,7 @@ class Buffer {
 
   T* data_ = nullptr;
   size_t size_ = 0;
+  std::shared_ptr<Memory> memory_;
 };
 
 namespace internal {

@@ -40,7 +40,10 @@ class Elements {
         n_(u.width),
         offset_(range == Range::kSigned ? uint64_t{1} << (n_ - 2) : 0),
         cross_bits_(square_bits - n_ - 1),
-        sum_(MakeWords(ev, x.size())),
+        // On an accelerator the dealer keeps r_s there.
+        sum_(ev.accelerator() != nullptr && ev.is_dealer()
+                 ? NewWords(ev, ev.ok() ? x.size() : 0)
+                 : MakeWords(ev, x.size())),
         square_(MakeWords(ev, x.size())) {}
 
   void Run() {
@@ -51,13 +54,17 @@ class Elements {
         kGate, Schema(std::move(fields)), x_.size(),
         [this](DealBlock& block) { Deal(block); },
         [this](EvalBlock& block) { Eval(block); },
-        [this](PlainBlock& block) { Plain(block); });
+        [this](PlainBlock& block) { Plain(block); },
+        [this](AcceleratorBlock& block) {
+          block.AddSquares(x_, {u_, offset_}, has_cross(), sum_, square_);
+        });
   }
 
   // r_s; at the dealer.
   uint64_t SumMask(size_t e) const { return (*x_.mask)[e] + UpdateMask(e); }
   // [..., d].
-  std::span<const uint64_t> squares() const { return square_; }
+  const Words& sum() const { return sum_; }
+  const Words& squares() const { return square_; }
   Words TakeSum() { return std::move(sum_); }
 
  private:
@@ -124,7 +131,9 @@ Words SumRows(Evaluator& ev, const Elements& elements, size_t rows, size_t d,
   Words part = MakeWords(ev, rows);
   auto sum = [&](size_t row) {
     uint64_t total = 0;
-    for (uint64_t v : elements.squares().subspan(row * d, d)) total += v;
+    for (uint64_t v : std::span(elements.squares()).subspan(row * d, d)) {
+      total += v;
+    }
     return total;
   };
   ev.RunBlocks(
@@ -150,6 +159,9 @@ Words SumRows(Evaluator& ev, const Elements& elements, size_t rows, size_t d,
         for (size_t i = 0; i < block.count(); ++i) {
           part[block.begin() + i] = sum(block.begin() + i);
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.SumOfSquares(elements.sum(), elements.squares(), d, part);
       });
   return part;
 }

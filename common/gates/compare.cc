@@ -76,7 +76,8 @@ BitShare IsNegative(Evaluator& ev, const Wire& x, int m) {
           if (!Fits((*x.hat)[e], m)) block.OutOfBound();
           part[e] = static_cast<int64_t>((*x.hat)[e]) < 0;
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.IsNegative(x, m, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }
@@ -103,7 +104,8 @@ BitShare IsZero(Evaluator& ev, const Wire& x, int m) {
           const size_t e = block.begin() + i;
           part[e] = Reduce((*x.hat)[e], m) == 0;
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.IsZero(x, m, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }
@@ -141,6 +143,9 @@ BitShare InIntervals(Evaluator& ev, const Wire& x, int m,
                 boundaries[k] <= v && v < boundaries[k + 1];
           }
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.InIntervals(x, m, boundaries, part);
       });
   SetBits(ev, std::move(part), out);
   return out;
@@ -152,8 +157,12 @@ BitShare Not(Evaluator& ev, const BitShare& x) {
       (ev.is_party() && ev.party() == 1)) {
     return out;
   }
-  auto part = std::make_shared<Bytes>(x.size());
-  for (size_t i = 0; i < x.size(); ++i) (*part)[i] = (*x.part)[i] ^ 1;
+  auto part = std::make_shared<Bytes>(NewBytes(ev, x.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->Not(*x.part, *part);
+  } else {
+    for (size_t i = 0; i < x.size(); ++i) (*part)[i] = (*x.part)[i] ^ 1;
+  }
   out.part = std::move(part);
   return out;
 }
@@ -166,9 +175,13 @@ BitShare Xor(Evaluator& ev, const BitShare& x, const BitShare& y) {
     return out;
   }
   if (!ev.has_data() || x.part == nullptr) return out;
-  auto part = std::make_shared<Bytes>(x.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    (*part)[i] = (*x.part)[i] ^ (*y.part)[i];
+  auto part = std::make_shared<Bytes>(NewBytes(ev, x.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->Xor(*x.part, *y.part, *part);
+  } else {
+    for (size_t i = 0; i < x.size(); ++i) {
+      (*part)[i] = (*x.part)[i] ^ (*y.part)[i];
+    }
   }
   out.part = std::move(part);
   return out;

@@ -63,7 +63,7 @@ Wire CostEvaluator::Input(const Shape& shape, int width, int frac) {
 }
 
 void CostEvaluator::RunBlocks(absl::string_view, const Schema& schema, size_t n,
-                              DealFn, EvalFn, PlainFn) {
+                              DealFn, EvalFn, PlainFn, DeviceFn) {
   if (ok()) Count(schema.MaterialCost(n));
 }
 

@@ -36,7 +36,8 @@ class CostEvaluator : public Evaluator {
   Wire Input(const Shape& shape, int width, int frac) override;
   void Output(const Share&) override {}
   void RunBlocks(absl::string_view gate, const Schema& schema, size_t n,
-                 DealFn deal, EvalFn eval, PlainFn plain) override;
+                 DealFn deal, EvalFn eval, PlainFn plain,
+                 DeviceFn device) override;
   const Prg* PermutationStream(int) const override { return nullptr; }
   Words Transfer(int sender, std::span<const uint64_t> words, size_t n,
                  int width) override;

@@ -1,9 +1,11 @@
 #include "common/gates/evaluator.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/gates/accelerator.h"
 #include "common/ring/bitpack.h"
 #include "common/ring/elementwise.h"
 
@@ -158,6 +160,14 @@ Evaluator::Scope::Scope(Evaluator& ev, absl::string_view name)
 }
 
 Evaluator::Scope::~Scope() { ev_.scope_.resize(length_); }
+
+size_t Evaluator::BlocksOnDevice(const Schema& schema) const {
+  const size_t block = schema.block();
+  const size_t bytes =
+      schema.RecordBytes(0, block) + schema.RecordBytes(1, block);
+  return std::max<size_t>(
+      accelerator_->block_bytes() / std::max<size_t>(bytes, 1), 1);
+}
 
 uint64_t Evaluator::AllocateMask(uint64_t blocks) {
   return std::exchange(mask_position_, mask_position_ + blocks);

@@ -36,6 +36,7 @@
 #include "common/base/thread_pool.h"
 #include "common/fss/dpf.h"
 #include "common/fss/onehot_dpf.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/schema.h"
 #include "common/gates/values.h"
 #include "common/prg/prg.h"
@@ -135,6 +136,7 @@ struct OutputShare {
 using DealFn = absl::FunctionRef<void(DealBlock&)>;
 using EvalFn = absl::FunctionRef<void(EvalBlock&)>;
 using PlainFn = absl::FunctionRef<void(PlainBlock&)>;
+using DeviceFn = absl::FunctionRef<void(AcceleratorBlock&)>;
 
 class Evaluator {
  public:
@@ -154,6 +156,8 @@ class Evaluator {
 
   Rounding rounding() const { return rounding_; }
   ThreadPool& pool() const { return pool_; }
+  // Where this role computes and its values lie; null: on this host.
+  Accelerator* accelerator() const { return accelerator_; }
 
   // Lets this role's sessions multiply by static weights together, from
   // here on; each on its own otherwise. Must outlive the evaluator.
@@ -211,9 +215,11 @@ class Evaluator {
 
   // The material of a gate over n elements: `deal` fills records, `eval` reads
   // them, `plain` computes the same from values. Only the one of this role is
-  // called, on disjoint blocks that cover [0, n), from several threads.
+  // called, on disjoint blocks that cover [0, n), from several threads; with an
+  // accelerator `device` instead of either of the first two.
   virtual void RunBlocks(absl::string_view gate, const Schema& schema, size_t n,
-                         DealFn deal, EvalFn eval, PlainFn plain) = 0;
+                         DealFn deal, EvalFn eval, PlainFn plain,
+                         DeviceFn device) = 0;
 
   // Streams of party b's permutations, where this role knows them (dealer and
   // plain both, a party its own), else null; and the next position in them.
@@ -238,12 +244,19 @@ class Evaluator {
   const Cost& cost() const { return cost_; }
 
  protected:
-  Evaluator(Role role, int party, Rounding rounding, ThreadPool& pool)
-      : role_(role), party_(party), rounding_(rounding), pool_(pool) {}
+  Evaluator(Role role, int party, Rounding rounding, ThreadPool& pool,
+            Accelerator* accelerator = nullptr)
+      : role_(role),
+        party_(party),
+        rounding_(rounding),
+        pool_(pool),
+        accelerator_(accelerator) {}
 
   void AwaitOpening(const OpeningRef& opening) {
     if (opening != nullptr && !opening->done) Flush();
   }
+  // How many of a gate's records an accelerator takes at a time.
+  size_t BlocksOnDevice(const Schema& schema) const;
   // Positions in the streams; the same in every role.
   uint64_t AllocateMask(uint64_t blocks);
   uint64_t AllocateInput(uint64_t blocks);
@@ -258,6 +271,7 @@ class Evaluator {
   const int party_;
   const Rounding rounding_;
   ThreadPool& pool_;
+  Accelerator* const accelerator_;
   std::optional<GemmBatcher::Member> products_;
   uint64_t mask_position_ = 0;
   uint64_t input_position_ = 0;

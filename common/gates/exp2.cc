@@ -80,7 +80,7 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
   const Words reversed = ReversedTable(table);
 
   Words sums = MakeWords(ev, n);
-  Bytes positive(ev.is_dealer() && ev.ok() ? n : 0);
+  Bytes positive = MakeSigns(ev, n);
   ev.RunBlocks(
       kGate, {DpfField(m, /*paths=*/0, {length})}, n,
       [&](DealBlock& block) {
@@ -114,6 +114,10 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
           const bool inside = k >= params.min_exponent && k <= high;
           sums[e] = inside ? table[k - params.min_exponent] : 0;
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.WindowSum(x, m, f, static_cast<uint64_t>(high), reversed, sums,
+                        positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), 0};
@@ -158,6 +162,10 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
           part[e] = powers[hat] * (*u.hat)[e] *
                     PowerOfTwoFraction(r, f, -1, params.mask_bits);
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.FinishExp2(x, u, ring, positive, f, params.mask_bits, kRoots,
+                         powers, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

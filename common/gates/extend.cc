@@ -50,6 +50,9 @@ Share Extend(Evaluator& ev, const Wire& x, int width) {
           if (v < -bound || v >= bound) block.OutOfBound();
           part[e] = (*x.hat)[e];
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.Extend({x, offset}, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

@@ -4,6 +4,15 @@
 
 namespace tacit {
 
+Words NewWords(Evaluator& ev, size_t n) {
+  Accelerator* const device = ev.accelerator();
+  return n > 0 && device != nullptr ? device->NewWords(n) : Words(n);
+}
+Bytes NewBytes(Evaluator& ev, size_t n) {
+  Accelerator* const device = ev.accelerator();
+  return n > 0 && device != nullptr ? device->NewBytes(n) : Bytes(n);
+}
+
 bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x,
                  int shift, int m, int64_t low, size_t length) {
   if (m < 1 || m > kMaxDomainBits || shift < 0 || m + shift > x.width) {

@@ -10,16 +10,24 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/evaluator.h"
 
 namespace tacit {
 
-// A party's or the plain evaluator's result; empty at the dealer.
-inline Bytes MakeBits(const Evaluator& ev, size_t n) {
-  return Bytes(ev.has_data() && !ev.is_dealer() ? n : 0);
+// A result's buffer where this role computes: on the accelerator, if there is
+// one. MakeBits and MakeWords: a party's or the plain evaluator's; empty at the
+// dealer. MakeSigns: the dealer's signs of keys.
+Words NewWords(Evaluator& ev, size_t n);
+Bytes NewBytes(Evaluator& ev, size_t n);
+inline Bytes MakeBits(Evaluator& ev, size_t n) {
+  return NewBytes(ev, ev.has_data() && !ev.is_dealer() ? n : 0);
 }
-inline Words MakeWords(const Evaluator& ev, size_t n) {
-  return Words(ev.has_data() && !ev.is_dealer() ? n : 0);
+inline Words MakeWords(Evaluator& ev, size_t n) {
+  return NewWords(ev, ev.has_data() && !ev.is_dealer() ? n : 0);
+}
+inline Bytes MakeSigns(Evaluator& ev, size_t n) {
+  return NewBytes(ev, ev.is_dealer() && ev.ok() ? n : 0);
 }
 inline void SetBits(const Evaluator& ev, Bytes part, BitShare& out) {
   if (ev.has_data() && !ev.is_dealer()) {

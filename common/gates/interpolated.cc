@@ -112,6 +112,13 @@ class Form {
   Columns Values(const DealBlock& block) const;
   Public Coefficients(const EvalBlock& block) const;
   Words Plain(const PlainBlock& block) const;
+  // T(x), times y if it is not null, on an accelerator.
+  void Finish(AcceleratorBlock& block, const Wire* y, Words& out) const {
+    block.FinishInterpolated(x_, table_,
+                             {sum_, slope_, above_, sum_ring_, slope_ring_,
+                              tail_shift_, extends(), positive_},
+                             y, out);
+  }
 
  private:
   uint64_t high() const {  // first u above the window
@@ -208,7 +215,7 @@ void Form::Open(Evaluator& ev, absl::string_view gate) {
   const size_t n = x_.size();
   Words sums = MakeWords(ev, n), slopes = MakeWords(ev, n);
   Bytes above = MakeBits(ev, has_tail_ ? n : 0);
-  positive_ = Bytes(ev.is_dealer() && ev.ok() ? n : 0);
+  positive_ = MakeSigns(ev, n);
   ev.RunBlocks(
       gate,
       {DpfField(table_.domain_bits, has_tail_ ? 2 : 0, {table_.value.size()})},
@@ -219,7 +226,11 @@ void Form::Open(Evaluator& ev, absl::string_view gate) {
                   std::span(positive_).subspan(begin, count));
       },
       [&](EvalBlock& block) { EvalKeys(block, sums, slopes, above); },
-      [&](PlainBlock& block) { PlainSums(block, sums, slopes, above); });
+      [&](PlainBlock& block) { PlainSums(block, sums, slopes, above); },
+      [&](AcceleratorBlock& block) {
+        block.InterpolatedKeys(x_, table_, has_tail_, high(), sums, slopes,
+                               above, positive_);
+      });
   Share sum{x_.shape, sum_ring_.width()}, slope{x_.shape, slope_ring_.width()};
   SetWords(ev, std::move(sums), sum);
   SetWords(ev, std::move(slopes), slope);
@@ -401,7 +412,8 @@ Share Interpolated(Evaluator& ev, const Wire& x, const InterpolatedTable& table,
       [&](PlainBlock& block) {
         const Words value = form.Plain(block);
         std::copy(value.begin(), value.end(), part.begin() + block.begin());
-      });
+      },
+      [&](AcceleratorBlock& block) { form.Finish(block, nullptr, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -457,7 +469,8 @@ Share InterpolatedTimes(Evaluator& ev, const Wire& x, const Wire& y_wire,
           const size_t e = block.begin() + i;
           part[e] = value[i] * (*y.hat)[e];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { form.Finish(block, &y, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }

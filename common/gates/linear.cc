@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/gates/gate_util.h"
 #include "common/gates/plain.h"
 #include "common/ring/elementwise.h"
 
@@ -19,19 +20,34 @@ void CheckPlain(Evaluator& ev, absl::string_view gate, const WordsRef& words,
   }
 }
 
-WordsRef Apply(const WordsRef& in, size_t out_size, LinearFn fn) {
+WordsRef Apply(Evaluator& ev, const WordsRef& in, size_t out_size, LinearFn fn,
+               DeviceLinearFn device) {
   if (in == nullptr) return nullptr;
-  auto out = std::make_shared<Words>(out_size);
-  fn(*in, *out);
+  auto out = std::make_shared<Words>(NewWords(ev, out_size));
+  if (ev.accelerator() != nullptr) {
+    device(*ev.accelerator(), *in, *out);
+  } else {
+    fn(*in, *out);
+  }
   return out;
 }
 
-using BinaryKernel = void (*)(ConstWordSpan, ConstWordSpan, WordSpan);
+struct BinaryKernel {
+  void (*host)(ConstWordSpan, ConstWordSpan, WordSpan);
+  void (Accelerator::*device)(const Words&, const Words&, Words&);
+};
+constexpr BinaryKernel kAdd = {Add, &Accelerator::Add};
+constexpr BinaryKernel kSub = {Sub, &Accelerator::Sub};
 
-WordsRef Apply2(const WordsRef& a, const WordsRef& b, BinaryKernel kernel) {
+WordsRef Apply2(Evaluator& ev, const WordsRef& a, const WordsRef& b,
+                const BinaryKernel& kernel) {
   if (a == nullptr || b == nullptr) return nullptr;
-  auto out = std::make_shared<Words>(a->size());
-  kernel(*a, *b, *out);
+  auto out = std::make_shared<Words>(NewWords(ev, a->size()));
+  if (ev.accelerator() != nullptr) {
+    (ev.accelerator()->*kernel.device)(*a, *b, *out);
+  } else {
+    kernel.host(*a, *b, *out);
+  }
   return out;
 }
 
@@ -48,25 +64,35 @@ bool CheckSame(Evaluator& ev, absl::string_view gate, const T& a, const T& b) {
 }
 
 Wire Combine(Evaluator& ev, absl::string_view gate, const Wire& a,
-             const Wire& b, BinaryKernel kernel) {
+             const Wire& b, const BinaryKernel& kernel) {
   Wire out{a.shape, std::min(a.width, b.width), a.frac,
            a.mask_shared && b.mask_shared};
   if (!CheckSame(ev, gate, a, b)) return out;
   ev.Await(a);
   ev.Await(b);
   if (!ev.has_data()) return out;
-  out.hat = Apply2(a.hat, b.hat, kernel);
+  out.hat = Apply2(ev, a.hat, b.hat, kernel);
   // A party has a share of the sum's mask only where it has both.
-  out.mask = Apply2(a.mask, b.mask, kernel);
+  out.mask = Apply2(ev, a.mask, b.mask, kernel);
   CheckPlain(ev, gate, out.hat, out.width);
   return out;
 }
 
 Share Combine(Evaluator& ev, absl::string_view gate, const Share& a,
-              const Share& b, BinaryKernel kernel) {
+              const Share& b, const BinaryKernel& kernel) {
   Share out{a.shape, std::min(a.width, b.width), a.frac};
   if (!CheckSame(ev, gate, a, b) || !ev.has_data()) return out;
-  out.part = Apply2(a.part, b.part, kernel);
+  out.part = Apply2(ev, a.part, b.part, kernel);
+  return out;
+}
+
+WordsRef PlusScalar(Evaluator& ev, const Words& in, uint64_t scalar) {
+  auto out = std::make_shared<Words>(NewWords(ev, in.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->AddScalar(in, scalar, *out);
+  } else {
+    AddScalar(in, scalar, *out);
+  }
   return out;
 }
 
@@ -101,7 +127,10 @@ T SumLastImpl(Evaluator& ev, const T& x) {
   const size_t d = x.shape.back();
   return MapLinear(
       ev, "SumLast", x, DropLast(x.shape), x.frac,
-      [d](ConstWordSpan in, WordSpan out) { SumRows(in, d, out); });
+      [d](ConstWordSpan in, WordSpan out) { SumRows(in, d, out); },
+      [d](Accelerator& device, const Words& in, Words& out) {
+        device.SumLast(in, d, out);
+      });
 }
 
 template <typename T>
@@ -110,7 +139,10 @@ T RepeatLastImpl(Evaluator& ev, const T& x, size_t d) {
   shape.push_back(d);
   return MapLinear(
       ev, "RepeatLast", x, shape, x.frac,
-      [d](ConstWordSpan in, WordSpan out) { RepeatRows(in, d, out); });
+      [d](ConstWordSpan in, WordSpan out) { RepeatRows(in, d, out); },
+      [d](Accelerator& device, const Words& in, Words& out) {
+        device.RepeatLast(in, d, out);
+      });
 }
 
 template <typename T>
@@ -126,13 +158,17 @@ T GatherRowsImpl(Evaluator& ev, const T& x, std::span<const size_t> indices) {
   Shape shape = x.shape;
   shape[0] = indices.size();
   const size_t row = x.size() / rows;
-  return MapLinear(ev, "GatherRows", x, shape, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < indices.size(); ++i) {
-                       std::copy_n(in.begin() + indices[i] * row, row,
-                                   out.begin() + i * row);
-                     }
-                   });
+  return MapLinear(
+      ev, "GatherRows", x, shape, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < indices.size(); ++i) {
+          std::copy_n(in.begin() + indices[i] * row, row,
+                      out.begin() + i * row);
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.GatherRows(in, row, indices, out);
+      });
 }
 
 template <typename T>
@@ -146,13 +182,17 @@ T SliceLastImpl(Evaluator& ev, const T& x, size_t begin, size_t count) {
   Shape shape = x.shape;
   shape.back() = count;
   const size_t rows = d == 0 ? 0 : x.size() / d;
-  return MapLinear(ev, "SliceLast", x, shape, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < rows; ++i) {
-                       std::copy_n(in.begin() + i * d + begin, count,
-                                   out.begin() + i * count);
-                     }
-                   });
+  return MapLinear(
+      ev, "SliceLast", x, shape, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < rows; ++i) {
+          std::copy_n(in.begin() + i * d + begin, count,
+                      out.begin() + i * count);
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.PlaceColumns(in, d, 0, begin, count, count, out);
+      });
 }
 
 template <typename T>
@@ -178,20 +218,24 @@ T TransposeImpl(Evaluator& ev, const T& x, std::span<const int> axes) {
     shape[i] = x.shape[axes[i]];
     walk[i] = stride[axes[i]];
   }
-  return MapLinear(ev, "Transpose", x, shape, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     Shape index(rank, 0);
-                     size_t from = 0;
-                     for (size_t i = 0; i < out.size(); ++i) {
-                       out[i] = in[from];
-                       for (size_t a = rank; a-- > 0;) {
-                         from += walk[a];
-                         if (++index[a] < shape[a]) break;
-                         from -= walk[a] * shape[a];
-                         index[a] = 0;
-                       }
-                     }
-                   });
+  return MapLinear(
+      ev, "Transpose", x, shape, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        Shape index(rank, 0);
+        size_t from = 0;
+        for (size_t i = 0; i < out.size(); ++i) {
+          out[i] = in[from];
+          for (size_t a = rank; a-- > 0;) {
+            from += walk[a];
+            if (++index[a] < shape[a]) break;
+            from -= walk[a] * shape[a];
+            index[a] = 0;
+          }
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.Transpose(in, shape, walk, out);
+      });
 }
 
 template <typename T>
@@ -211,14 +255,21 @@ bool CheckNarrow(Evaluator& ev, const T& x, int width) {
 
 // Copies the parts' buffers one after the other; null if one has none.
 template <typename T>
-WordsRef Join(std::span<const T> parts, WordsRef T::*member, size_t size) {
-  auto out = std::make_shared<Words>(size);
-  size_t offset = 0;
+WordsRef Join(Evaluator& ev, std::span<const T> parts, WordsRef T::*member,
+              size_t size) {
+  std::vector<const Words*> buffers;
   for (const T& part : parts) {
-    const WordsRef& words = part.*member;
-    if (words == nullptr) return nullptr;
-    std::copy(words->begin(), words->end(), out->begin() + offset);
-    offset += words->size();
+    if (part.*member == nullptr) return nullptr;
+    buffers.push_back((part.*member).get());
+  }
+  auto out = std::make_shared<Words>(NewWords(ev, size));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->Concat(buffers, *out);
+    return out;
+  }
+  uint64_t* to = out->begin();
+  for (const Words* words : buffers) {
+    to = std::copy(words->begin(), words->end(), to);
   }
   return out;
 }
@@ -247,42 +298,52 @@ bool CheckConcat(Evaluator& ev, std::span<const T> parts, Shape& shape) {
 }  // namespace
 
 Wire MapLinear(Evaluator& ev, absl::string_view gate, const Wire& x,
-               const Shape& shape, int frac, LinearFn fn) {
+               const Shape& shape, int frac, LinearFn fn,
+               DeviceLinearFn device) {
   Wire out{shape, x.width, frac, x.mask_shared};
   ev.Await(x);
   if (!ev.has_data()) return out;
-  out.hat = Apply(x.hat, out.size(), fn);
-  out.mask = Apply(x.mask, out.size(), fn);
+  out.hat = Apply(ev, x.hat, out.size(), fn, device);
+  out.mask = Apply(ev, x.mask, out.size(), fn, device);
   CheckPlain(ev, gate, out.hat, out.width);
   return out;
 }
 
 Share MapLinear(Evaluator& ev, absl::string_view, const Share& x,
-                const Shape& shape, int frac, LinearFn fn) {
+                const Shape& shape, int frac, LinearFn fn,
+                DeviceLinearFn device) {
   Share out{shape, x.width, frac};
-  if (ev.has_data()) out.part = Apply(x.part, out.size(), fn);
+  if (ev.has_data()) out.part = Apply(ev, x.part, out.size(), fn, device);
   return out;
 }
 
 Wire Add(Evaluator& ev, const Wire& a, const Wire& b) {
-  return Combine(ev, "Add", a, b, Add);
+  return Combine(ev, "Add", a, b, kAdd);
 }
 Wire Sub(Evaluator& ev, const Wire& a, const Wire& b) {
-  return Combine(ev, "Sub", a, b, Sub);
+  return Combine(ev, "Sub", a, b, kSub);
 }
 Share Add(Evaluator& ev, const Share& a, const Share& b) {
-  return Combine(ev, "Add", a, b, Add);
+  return Combine(ev, "Add", a, b, kAdd);
 }
 Share Sub(Evaluator& ev, const Share& a, const Share& b) {
-  return Combine(ev, "Sub", a, b, Sub);
+  return Combine(ev, "Sub", a, b, kSub);
 }
 Wire Negate(Evaluator& ev, const Wire& x) {
-  return MapLinear(ev, "Negate", x, x.shape, x.frac,
-                   [](ConstWordSpan in, WordSpan out) { Negate(in, out); });
+  return MapLinear(
+      ev, "Negate", x, x.shape, x.frac,
+      [](ConstWordSpan in, WordSpan out) { Negate(in, out); },
+      [](Accelerator& device, const Words& in, Words& out) {
+        device.Negate(in, out);
+      });
 }
 Share Negate(Evaluator& ev, const Share& x) {
-  return MapLinear(ev, "Negate", x, x.shape, x.frac,
-                   [](ConstWordSpan in, WordSpan out) { Negate(in, out); });
+  return MapLinear(
+      ev, "Negate", x, x.shape, x.frac,
+      [](ConstWordSpan in, WordSpan out) { Negate(in, out); },
+      [](Accelerator& device, const Words& in, Words& out) {
+        device.Negate(in, out);
+      });
 }
 
 Wire AddPublic(Evaluator& ev, const Wire& x, int64_t constant) {
@@ -290,10 +351,8 @@ Wire AddPublic(Evaluator& ev, const Wire& x, int64_t constant) {
   ev.Await(x);
   if (!ev.has_data()) return out;
   if (x.hat != nullptr) {
-    auto hat = std::make_shared<Words>(x.size());
-    AddScalar(*x.hat, static_cast<uint64_t>(constant), *hat);
-    CheckPlain(ev, "AddPublic", hat, x.width);
-    out.hat = std::move(hat);
+    out.hat = PlusScalar(ev, *x.hat, static_cast<uint64_t>(constant));
+    CheckPlain(ev, "AddPublic", out.hat, x.width);
   }
   out.mask = x.mask;
   return out;
@@ -306,23 +365,29 @@ Share AddPublic(Evaluator& ev, const Share& x, int64_t constant) {
       (ev.is_party() && ev.party() == 1)) {
     return out;
   }
-  auto part = std::make_shared<Words>(x.size());
-  AddScalar(*x.part, static_cast<uint64_t>(constant), *part);
-  out.part = std::move(part);
+  out.part = PlusScalar(ev, *x.part, static_cast<uint64_t>(constant));
   return out;
 }
 
 Wire MulPublic(Evaluator& ev, const Wire& x, int64_t constant, int frac) {
-  return MapLinear(ev, "MulPublic", x, x.shape, x.frac + frac,
-                   [constant](ConstWordSpan in, WordSpan out) {
-                     MulScalar(in, static_cast<uint64_t>(constant), out);
-                   });
+  return MapLinear(
+      ev, "MulPublic", x, x.shape, x.frac + frac,
+      [constant](ConstWordSpan in, WordSpan out) {
+        MulScalar(in, static_cast<uint64_t>(constant), out);
+      },
+      [constant](Accelerator& device, const Words& in, Words& out) {
+        device.MulScalar(in, static_cast<uint64_t>(constant), out);
+      });
 }
 Share MulPublic(Evaluator& ev, const Share& x, int64_t constant, int frac) {
-  return MapLinear(ev, "MulPublic", x, x.shape, x.frac + frac,
-                   [constant](ConstWordSpan in, WordSpan out) {
-                     MulScalar(in, static_cast<uint64_t>(constant), out);
-                   });
+  return MapLinear(
+      ev, "MulPublic", x, x.shape, x.frac + frac,
+      [constant](ConstWordSpan in, WordSpan out) {
+        MulScalar(in, static_cast<uint64_t>(constant), out);
+      },
+      [constant](Accelerator& device, const Words& in, Words& out) {
+        device.MulScalar(in, static_cast<uint64_t>(constant), out);
+      });
 }
 Wire MulPublic(Evaluator& ev, const Wire& x, std::span<const int64_t> factors,
                int frac) {
@@ -331,10 +396,14 @@ Wire MulPublic(Evaluator& ev, const Wire& x, std::span<const int64_t> factors,
                                         ToString(x.shape)));
     return x;
   }
-  return MapLinear(ev, "MulPublic", x, x.shape, x.frac + frac,
-                   [factors](ConstWordSpan in, WordSpan out) {
-                     if (!in.empty()) ScaleBy(in, factors, out);
-                   });
+  return MapLinear(
+      ev, "MulPublic", x, x.shape, x.frac + frac,
+      [factors](ConstWordSpan in, WordSpan out) {
+        if (!in.empty()) ScaleBy(in, factors, out);
+      },
+      [factors](Accelerator& device, const Words& in, Words& out) {
+        device.MulRow(in, factors, out);
+      });
 }
 
 Wire SumLast(Evaluator& ev, const Wire& x) { return SumLastImpl(ev, x); }
@@ -376,8 +445,8 @@ Wire Concat(Evaluator& ev, std::span<const Wire> parts) {
     out.mask_shared = out.mask_shared && part.mask_shared;
   }
   if (!ev.has_data()) return out;
-  out.hat = Join(parts, &Wire::hat, out.size());
-  out.mask = Join(parts, &Wire::mask, out.size());
+  out.hat = Join(ev, parts, &Wire::hat, out.size());
+  out.mask = Join(ev, parts, &Wire::mask, out.size());
   return out;
 }
 
@@ -386,7 +455,7 @@ Share Concat(Evaluator& ev, std::span<const Share> parts) {
   if (!CheckConcat(ev, parts, out.shape)) return out;
   out.width = parts[0].width;
   out.frac = parts[0].frac;
-  if (ev.has_data()) out.part = Join(parts, &Share::part, out.size());
+  if (ev.has_data()) out.part = Join(ev, parts, &Share::part, out.size());
   return out;
 }
 
@@ -421,10 +490,23 @@ Share Rescale(Evaluator& ev, const Share& x, int bits) {
   }
   Share out = MapLinear(
       ev, "Rescale", x, x.shape, x.frac + bits,
-      [bits](ConstWordSpan in, WordSpan out) { ShiftLeft(in, bits, out); });
+      [bits](ConstWordSpan in, WordSpan out) { ShiftLeft(in, bits, out); },
+      [bits](Accelerator& device, const Words& in, Words& out) {
+        device.ShiftLeft(in, bits, out);
+      });
   out.width = x.width + bits;
   return out;
 }
+
+namespace {
+
+// Words of this host, moved to where this role computes.
+WordsRef Placed(Evaluator& ev, Words words) {
+  if (ev.accelerator() != nullptr) words = ev.accelerator()->Upload(words);
+  return std::make_shared<Words>(std::move(words));
+}
+
+}  // namespace
 
 Wire Constant(Evaluator& ev, const Shape& shape, int width, int frac,
               std::span<const int64_t> values) {
@@ -435,11 +517,11 @@ Wire Constant(Evaluator& ev, const Shape& shape, int width, int frac,
     return out;
   }
   if (!ev.has_data()) return out;
-  out.mask = std::make_shared<Words>(Words::Zeroed(out.size()));
+  out.mask = Placed(ev, Words::Zeroed(out.size()));
   if (ev.is_dealer()) return out;
-  auto hat = std::make_shared<Words>(out.size());
-  std::copy(values.begin(), values.end(), hat->begin());
-  out.hat = std::move(hat);
+  Words hat(out.size());
+  std::copy(values.begin(), values.end(), hat.begin());
+  out.hat = Placed(ev, std::move(hat));
   CheckPlain(ev, "Constant", out.hat, width);
   return out;
 }
@@ -448,7 +530,8 @@ Wire ShareMask(Evaluator& ev, const Wire& x) {
   if (x.mask_shared) return x;
   Wire out = x;
   out.mask_shared = true;
-  auto shares = std::make_shared<Words>(ev.is_party() ? x.size() : 0);
+  auto shares =
+      std::make_shared<Words>(NewWords(ev, ev.is_party() ? x.size() : 0));
   ev.RunBlocks(
       "ShareMask", {ShareField(x.width)}, x.size(),
       [&](DealBlock& block) {
@@ -458,7 +541,8 @@ Wire ShareMask(Evaluator& ev, const Wire& x) {
         const Words part = block.Share();
         std::copy(part.begin(), part.end(), shares->begin() + block.begin());
       },
-      [](PlainBlock&) {});
+      [](PlainBlock&) {},
+      [&](AcceleratorBlock& block) { block.Share(*x.mask, *shares); });
   if (ev.is_party()) out.mask = std::move(shares);
   return out;
 }
@@ -470,8 +554,10 @@ Share ToShare(Evaluator& ev, const Wire& wire) {
   if (!ev.has_data()) return out;
   if (ev.is_plain()) out.part = x.hat;
   if (ev.is_party()) {
-    auto part = std::make_shared<Words>(x.size());
-    if (ev.party() == 1) {
+    auto part = std::make_shared<Words>(NewWords(ev, x.size()));
+    if (ev.accelerator() != nullptr) {
+      ev.accelerator()->ToShare(*x.hat, *x.mask, *part);
+    } else if (ev.party() == 1) {
       Sub(*x.hat, *x.mask, *part);
     } else {
       Negate(*x.mask, *part);

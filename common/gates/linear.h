@@ -13,6 +13,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/evaluator.h"
 
 namespace tacit {
@@ -20,11 +21,17 @@ namespace tacit {
 using LinearFn = absl::FunctionRef<void(std::span<const uint64_t> in,
                                         std::span<uint64_t> out)>;
 
-// Applies the linear map `fn`, which must set all of `out`.
+using DeviceLinearFn =
+    absl::FunctionRef<void(Accelerator& device, const Words& in, Words& out)>;
+
+// Applies the linear map `fn`, which must set all of `out`; on an accelerator
+// `device`, the same map.
 Wire MapLinear(Evaluator& ev, absl::string_view gate, const Wire& x,
-               const Shape& shape, int frac, LinearFn fn);
+               const Shape& shape, int frac, LinearFn fn,
+               DeviceLinearFn device);
 Share MapLinear(Evaluator& ev, absl::string_view gate, const Share& x,
-                const Shape& shape, int frac, LinearFn fn);
+                const Shape& shape, int frac, LinearFn fn,
+                DeviceLinearFn device);
 
 Wire Add(Evaluator& ev, const Wire& a, const Wire& b);
 Wire Sub(Evaluator& ev, const Wire& a, const Wire& b);

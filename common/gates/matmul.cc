@@ -56,7 +56,8 @@ void AddDealt(Evaluator& ev, absl::string_view gate, int width, size_t n,
             std::span(words).subspan(block.begin(), block.count());
         Add(to, dealt, to);
       },
-      [](PlainBlock&) {});
+      [](PlainBlock&) {},
+      [&](AcceleratorBlock& block) { block.AddShare(words); });
 }
 
 }  // namespace
@@ -72,9 +73,13 @@ Share MatMulStatic(Evaluator& ev, const Wire& input, const StaticMatrix& w,
   ev.Await(x);
   const size_t n = out.size();
   const size_t m = NumElements(Shape(x.shape.begin(), x.shape.end() - 1));
-  Words product(ev.has_data() ? n : 0);
+  Words product = NewWords(ev, ev.has_data() ? n : 0);
+  Accelerator* const device = ev.accelerator();
   auto multiply = [&](const WordsRef& a, const WordsRef& b,
                       Accumulate accumulate = Accumulate::kOverwrite) {
+    if (device != nullptr) {
+      return device->MultiplyStatic(*a, m, w, b, width, accumulate, product);
+    }
     ev.MultiplyStatic({.m = m,
                        .n = w.n,
                        .k = w.k,
@@ -91,7 +96,12 @@ Share MatMulStatic(Evaluator& ev, const Wire& input, const StaticMatrix& w,
     switch (ev.role()) {
       case Role::kDealer:  // -r_X W, or r_X r_W
         multiply(x.mask, w.value);
-        if (!blind) Negate(product, product);
+        if (blind) break;
+        if (device != nullptr) {
+          device->MulScalar(product, ~uint64_t{0}, product);
+        } else {
+          Negate(product, product);
+        }
         break;
       case Role::kParty:
         multiply(x.hat, w.part);
@@ -148,7 +158,8 @@ Share MulStatic(Evaluator& ev, const Wire& input, const StaticMatrix& w,
           const size_t e = block.begin() + i;
           part[e] = (*x.hat)[e] * (*w.value)[e % d];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.MulStatic(x, w, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -165,11 +176,15 @@ Share AddStatic(Evaluator& ev, const Share& x, const StaticMatrix& w) {
   }
   Share out = x;
   if (!ev.has_data() || ev.is_dealer()) return out;
-  const Words& row = ev.is_plain() ? *w.value : *w.part;
-  auto part = std::make_shared<Words>(x.size());
-  for (size_t i = 0; i < x.size(); i += w.n) {
-    Add(std::span(*x.part).subspan(i, w.n), row,
-        std::span(*part).subspan(i, w.n));
+  const WordsRef& row = ev.is_plain() ? w.value : w.part;
+  auto part = std::make_shared<Words>(NewWords(ev, x.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->AddRow(*x.part, w, row, *part);
+  } else {
+    for (size_t i = 0; i < x.size(); i += w.n) {
+      Add(std::span(*x.part).subspan(i, w.n), *row,
+          std::span(*part).subspan(i, w.n));
+    }
   }
   out.part = std::move(part);
   return out;
@@ -194,14 +209,35 @@ Share FromStatic(Evaluator& ev, const StaticMatrix& w,
     }
   }
   if (!ev.has_data() || ev.is_dealer()) return out;
-  const Words& from = ev.is_plain() ? *w.value : *w.part;
-  auto part = std::make_shared<Words>(out.size());
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::copy_n(from.begin() + rows[i] * w.n, w.n, part->begin() + i * w.n);
+  const WordsRef& from = ev.is_plain() ? w.value : w.part;
+  auto part = std::make_shared<Words>(NewWords(ev, out.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->RowsOf(w, from, rows, *part);
+  } else {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(from->begin() + rows[i] * w.n, w.n, part->begin() + i * w.n);
+    }
   }
   out.part = std::move(part);
   return out;
 }
+
+namespace {
+
+// A party's share of a wire with a shared mask: b X_hat - [r_X]_b.
+Words Own(Evaluator& ev, const Wire& x) {
+  Words own = NewWords(ev, x.size());
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->ToShare(*x.hat, *x.mask, own);
+  } else if (ev.party() == 1) {
+    Sub(*x.hat, *x.mask, own);
+  } else {
+    Negate(*x.mask, own);
+  }
+  return own;
+}
+
+}  // namespace
 
 Share MatMul(Evaluator& ev, const Wire& left, const Wire& right, Layout layout,
              int width) {
@@ -226,8 +262,13 @@ Share MatMul(Evaluator& ev, const Wire& left, const Wire& right, Layout layout,
   const Wire x = ShareMask(ev, left), y = ShareMask(ev, right);
   ev.Await(x);
   ev.Await(y);
-  Words product(ev.has_data() ? out.size() : 0);
+  Words product = NewWords(ev, ev.has_data() ? out.size() : 0);
+  Accelerator* const device = ev.accelerator();
   auto gemm = [&](const Words& a, const Words& b, Accumulate accumulate) {
+    if (device != nullptr) {
+      return device->Multiply(a, b, batch, m, n, k, layout, width, accumulate,
+                              product);
+    }
     for (size_t i = 0; i < batch; ++i) {
       Gemm({.m = m,
             .n = n,
@@ -250,12 +291,7 @@ Share MatMul(Evaluator& ev, const Wire& left, const Wire& right, Layout layout,
         break;
       case Role::kParty: {
         // (b X_hat - [r_X]_b) Y_hat - X_hat [r_Y]_b: two products, not three.
-        Words a(x.size());
-        if (ev.party() == 1) {
-          Sub(*x.hat, *x.mask, a);
-        } else {
-          Negate(*x.mask, a);
-        }
+        const Words a = Own(ev, x);
         gemm(a, *y.hat, Accumulate::kOverwrite);
         gemm(*x.hat, *y.mask, Accumulate::kSubtract);
         break;

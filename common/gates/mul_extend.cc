@@ -106,6 +106,9 @@ Share MulExtend(Evaluator& ev, const Wire& x, const Wire& y_wire, Range range,
           if (extends && ((v + offset) >> (n - 1)) != 0) block.OutOfBound();
           part[e] = v * (*y.hat)[row(e)];
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.MulExtend({x, offset}, y, d, rows, extends, part);
       });
   SetWords(ev, std::move(part), out);
   return out;
@@ -231,6 +234,11 @@ Share MulExtendBoth(Evaluator& ev, const Wire& x, Range x_range, const Wire& y,
           if (left.BreaksRange(e) || right.BreaksRange(e)) block.OutOfBound();
           part[e] = (*x.hat)[e] * (*y.hat)[e];
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.MulExtendBoth({x, Offset(x_range, x.width)},
+                            {y, Offset(y_range, y.width)}, left.missing > 0,
+                            right.missing > 0, both > 0, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

@@ -66,7 +66,8 @@ Share Mul(Evaluator& ev, const Wire& left, const Wire& right, int width) {
           const size_t e = block.begin() + i;
           part[e] = (*x.hat)[e] * (*y.hat)[e / d];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.Mul(x, y, d, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -102,7 +103,8 @@ Share Square(Evaluator& ev, const Wire& wire, int width) {
           const size_t e = block.begin() + i;
           part[e] = (*x.hat)[e] * (*x.hat)[e];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.Square(x, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -152,7 +154,8 @@ Share SumSquares(Evaluator& ev, const Wire& wire, int width) {
           for (size_t j = 0; j < d; ++j) sum += value[j] * value[j];
           part[row] = sum;
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.SumSquares(x, d, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }

@@ -42,7 +42,8 @@ Share OneHot(Evaluator& ev, const Wire& t, int m, size_t size, int width) {
             part[e * size + v] = (*t.hat)[e] == v;
           }
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.OneHot(t, m, size, width, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -105,6 +106,9 @@ Share Histogram(Evaluator& ev, const Wire& k, size_t buckets, int width) {
             ++sum[(*k.hat)[row * length + i] & (buckets - 1)];
           }
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.Histogram(k, length, buckets, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/gates/accelerator.h"
+#include "common/gates/gate_util.h"
 #include "common/gates/opening_cost.h"
 #include "common/ring/bitpack.h"
 #include "common/ring/elementwise.h"
@@ -59,6 +61,10 @@ absl::StatusOr<std::unique_ptr<PartyEvaluator>> PartyEvaluator::Create(
   std::unique_ptr<PartyEvaluator> party(
       new PartyEvaluator(options, channel, source, gateway, pool));
   ASSIGN_OR_RETURN(party->streams_, PartyStreams::Create(header.seed));
+  if (options.accelerator != nullptr) {
+    const Seed* const seeds[] = {&header.seed};
+    RETURN_IF_ERROR(options.accelerator->Begin(options.party, seeds));
+  }
   source.Release();
   party->cost_.material_bytes[options.party] += SessionHeader::kBytes;
   return party;
@@ -91,8 +97,18 @@ Wire PartyEvaluator::Open(const Share& x) {
   if (!ok()) return wire;
   const size_t n = wire.size();
   const uint64_t position = AllocateMask(PrgBlocks(n));
-  auto mask = std::make_shared<Words>(n);
-  auto hat = std::make_shared<Words>(n);
+  auto mask = std::make_shared<Words>();
+  auto hat = std::make_shared<Words>(NewWords(*this, n));
+  if (accelerator() != nullptr) {
+    *mask = accelerator()->Mask(position, n);
+    accelerator()->Add(*mask, *x.part, *hat);
+    Enqueue({x.width, hat, nullptr, PackedBytes(n, x.width)}, wire.opening);
+    wire.mask = std::move(mask);
+    wire.hat = std::move(hat);
+    cost_.party_aes[party()] += OpeningCost(n, x.width).party_aes[party()];
+    return wire;
+  }
+  *mask = Words(n);
   pool().ParallelFor(n, kOpeningGrain, [&](size_t i, size_t end) {
     const std::span<uint64_t> part = std::span(*mask).subspan(i, end - i);
     streams_->mask.Fill(position + i / 2, part);
@@ -111,10 +127,17 @@ BitWire PartyEvaluator::Open(const BitShare& x) {
   BitWire wire{x.shape};
   if (!ok()) return wire;
   const size_t n = wire.size();
-  auto mask = std::make_shared<Bytes>(n);
-  auto hat = std::make_shared<Bytes>(n);
-  streams_->mask.FillBits(AllocateMask(BitPrgBlocks(n)), *mask);
-  for (size_t i = 0; i < n; ++i) (*hat)[i] = (*x.part)[i] ^ (*mask)[i];
+  const uint64_t position = AllocateMask(BitPrgBlocks(n));
+  auto mask = std::make_shared<Bytes>();
+  auto hat = std::make_shared<Bytes>(NewBytes(*this, n));
+  if (accelerator() != nullptr) {
+    *mask = accelerator()->BitMask(position, n);
+    accelerator()->Xor(*mask, *x.part, *hat);
+  } else {
+    *mask = Bytes(n);
+    streams_->mask.FillBits(position, *mask);
+    for (size_t i = 0; i < n; ++i) (*hat)[i] = (*x.part)[i] ^ (*mask)[i];
+  }
   Enqueue({0, nullptr, hat, PackedBytes(n, 1)}, wire.opening);
   wire.mask = std::move(mask);
   wire.hat = std::move(hat);
@@ -155,9 +178,34 @@ void PartyEvaluator::Flush() {
   size_t bytes = 0;
   for (const Waiting& w : waiting_) bytes += w.bytes;
   Bytes message(kMessageHeaderBytes + bytes);
-  size_t offset = kMessageHeaderBytes;
+  PackWaiting(std::span(message).subspan(kMessageHeaderBytes));
+  if (!ok()) return;
+  Bytes reply;
+  if (absl::Status status = Exchange(message, bytes, reply); !status.ok()) {
+    return Fail(Annotate("Open", status));
+  }
+  UnpackWaiting(std::span<const uint8_t>(reply).subspan(kMessageHeaderBytes));
+  waiting_.clear();
+  opening_->done = true;
+  opening_.reset();
+}
+
+std::vector<Accelerator::Opened> PartyEvaluator::WaitingOnDevice() const {
+  std::vector<Accelerator::Opened> openings;
   for (const Waiting& w : waiting_) {
-    const std::span<uint8_t> out = std::span(message).subspan(offset, w.bytes);
+    openings.push_back({w.width, w.words.get(), w.bits.get(), w.bytes});
+  }
+  return openings;
+}
+
+void PartyEvaluator::PackWaiting(std::span<uint8_t> payload) {
+  if (accelerator() != nullptr) {
+    accelerator()->PackOpenings(WaitingOnDevice(), payload);
+    return Fail(accelerator()->status());
+  }
+  size_t offset = 0;
+  for (const Waiting& w : waiting_) {
+    const std::span<uint8_t> out = payload.subspan(offset, w.bytes);
     if (w.width == 0) {
       PackBits(*w.bits, out);
     } else {
@@ -165,14 +213,16 @@ void PartyEvaluator::Flush() {
     }
     offset += w.bytes;
   }
-  Bytes reply;
-  if (absl::Status status = Exchange(message, bytes, reply); !status.ok()) {
-    return Fail(Annotate("Open", status));
+}
+
+void PartyEvaluator::UnpackWaiting(std::span<const uint8_t> payload) {
+  if (accelerator() != nullptr) {
+    accelerator()->UnpackOpenings(WaitingOnDevice(), payload);
+    return Fail(accelerator()->status());
   }
-  offset = kMessageHeaderBytes;
+  size_t offset = 0;
   for (const Waiting& w : waiting_) {
-    const std::span<const uint8_t> in =
-        std::span<const uint8_t>(reply).subspan(offset, w.bytes);
+    const std::span<const uint8_t> in = payload.subspan(offset, w.bytes);
     if (w.width == 0) {
       Bytes theirs(w.bits->size());
       UnpackBits(in, theirs);
@@ -186,9 +236,17 @@ void PartyEvaluator::Flush() {
     }
     offset += w.bytes;
   }
-  waiting_.clear();
-  opening_->done = true;
-  opening_.reset();
+}
+
+Words PartyEvaluator::OnHost(const Words& words) {
+  Words host(words.size());
+  if (accelerator() != nullptr) {
+    accelerator()->Download(words, host);
+    Fail(accelerator()->status());
+  } else {
+    std::copy(words.begin(), words.end(), host.begin());
+  }
+  return host;
 }
 
 Wire PartyEvaluator::Input(const Shape& shape, int width, int frac) {
@@ -204,14 +262,16 @@ Wire PartyEvaluator::Input(const Shape& shape, int width, int frac) {
                                  ToString(shape), " has ", wire.size()));
     return wire;
   }
+  if (accelerator() != nullptr) *hat = accelerator()->Upload(*hat);
   wire.hat = std::make_shared<Words>(*std::move(hat));
   return wire;
 }
 
 void PartyEvaluator::Output(const Share& x) {
   if (!ok()) return;
-  Words words(x.size());
-  ReduceAll(*x.part, x.width, words);
+  Words words = OnHost(*x.part);
+  if (!ok()) return;
+  ReduceAll(words, x.width, words);
   if (absl::Status status = gateway_.Send(std::move(words), x.width);
       !status.ok()) {
     Fail(Annotate("Output", status));
@@ -219,7 +279,8 @@ void PartyEvaluator::Output(const Share& x) {
 }
 
 void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
-                               size_t n, DealFn, EvalFn eval, PlainFn) {
+                               size_t n, DealFn, EvalFn eval, PlainFn,
+                               DeviceFn device) {
   if (!ok() || n == 0) return;
   const size_t block = schema.block();
   const size_t blocks = (n + block - 1) / block;
@@ -227,6 +288,9 @@ void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   const uint64_t position =
       AllocateCorrelation((blocks - 1) * per_block +
                           schema.RecordPrgBlocks(n - (blocks - 1) * block));
+  if (accelerator() != nullptr) {
+    return RunOnDevice(gate, schema, n, position, device);
+  }
   const size_t wave =
       pool().threads() > 1 ? 2 * static_cast<size_t>(pool().threads()) : 1;
   std::vector<std::span<const uint8_t>> records;
@@ -260,11 +324,46 @@ void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   cost_.party_aes[party()] += schema.MaterialCost(n).party_aes[party()];
 }
 
+void PartyEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
+                                 size_t n, uint64_t position, DeviceFn device) {
+  const size_t block = schema.block();
+  const size_t blocks = (n + block - 1) / block;
+  const size_t most = BlocksOnDevice(schema);
+  std::vector<std::span<const uint8_t>> records;
+  for (size_t first = 0; first < blocks; first += most) {
+    const size_t begin = first * block;
+    const size_t end = std::min(n, (first + most) * block);
+    records.clear();
+    for (size_t i = begin; i < end; i += block) {
+      const size_t bytes = schema.RecordBytes(party(), std::min(block, n - i));
+      if (bytes == 0) continue;
+      absl::StatusOr<std::span<const uint8_t>> record = source_.Take(bytes);
+      if (!record.ok()) {
+        return Fail(Annotate(absl::StrCat(gate, ", element ", i, " of ", n),
+                             record.status()));
+      }
+      records.push_back(*record);
+      cost_.material_bytes[party()] += bytes;
+    }
+    const std::unique_ptr<AcceleratorBlock> one = accelerator()->Eval(
+        schema, begin, end - begin,
+        position + first * schema.RecordPrgBlocks(block), records);
+    source_.Release();
+    device(*one);
+    if (absl::Status status = accelerator()->status(); !status.ok()) {
+      return Fail(Annotate(gate, status));
+    }
+  }
+  cost_.party_aes[party()] += schema.MaterialCost(n).party_aes[party()];
+}
+
 Words PartyEvaluator::Reveal(const Share& x) {
+  if (!ok()) return Words();
+  const Words part = OnHost(*x.part);
   if (!ok()) return Words();
   const size_t bytes = PackedBytes(x.size(), x.width);
   Bytes message(kMessageHeaderBytes + bytes), reply;
-  Pack(*x.part, x.width, std::span(message).subspan(kMessageHeaderBytes));
+  Pack(part, x.width, std::span(message).subspan(kMessageHeaderBytes));
   if (absl::Status status = Exchange(message, bytes, reply); !status.ok()) {
     Fail(Annotate("Reveal", status));
     return Words();
@@ -272,7 +371,7 @@ Words PartyEvaluator::Reveal(const Share& x) {
   Words values(x.size());
   Unpack(std::span<const uint8_t>(reply).subspan(kMessageHeaderBytes), x.width,
          values);
-  Add(*x.part, values, values);
+  Add(part, values, values);
   ReduceAll(values, x.width, values);
   return values;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/channel/channel.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/evaluator.h"
 #include "common/gates/session.h"
 
@@ -30,6 +31,7 @@ class PartyEvaluator : public Evaluator {
     SessionId session;
     PlanDigest plan;
     Rounding rounding;
+    Accelerator* accelerator = nullptr;  // outlives the evaluator
   };
 
   // Takes the session header from `source`, checks it against `options` and
@@ -52,7 +54,8 @@ class PartyEvaluator : public Evaluator {
   Wire Input(const Shape& shape, int width, int frac) override;
   void Output(const Share& x) override;
   void RunBlocks(absl::string_view gate, const Schema& schema, size_t n,
-                 DealFn deal, EvalFn eval, PlainFn plain) override;
+                 DealFn deal, EvalFn eval, PlainFn plain,
+                 DeviceFn device) override;
   const Prg* PermutationStream(int party) const override {
     return party == this->party() ? &streams_->permutation : nullptr;
   }
@@ -71,10 +74,21 @@ class PartyEvaluator : public Evaluator {
 
   PartyEvaluator(const Options& options, Channel& channel,
                  MaterialSource& source, GatewayLink& gateway, ThreadPool& pool)
-      : Evaluator(Role::kParty, options.party, options.rounding, pool),
+      : Evaluator(Role::kParty, options.party, options.rounding, pool,
+                  options.accelerator),
         channel_(channel),
         source_(source),
         gateway_(gateway) {}
+
+  void RunOnDevice(absl::string_view gate, const Schema& schema, size_t n,
+                   uint64_t position, DeviceFn device);
+  std::vector<Accelerator::Opened> WaitingOnDevice() const;
+  // The message of all that waits, without its header, and what comes of the
+  // peer's.
+  void PackWaiting(std::span<uint8_t> payload);
+  void UnpackWaiting(std::span<const uint8_t> payload);
+  // Words to this host.
+  Words OnHost(const Words& words);
 
   // One round with headers; `peer_bytes` of payload come back. Fails on a
   // diverged peer.

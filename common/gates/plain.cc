@@ -80,7 +80,7 @@ void PlainEvaluator::Output(const Share& x) {
 }
 
 void PlainEvaluator::RunBlocks(absl::string_view gate, const Schema&, size_t n,
-                               DealFn, EvalFn, PlainFn plain) {
+                               DealFn, EvalFn, PlainFn plain, DeviceFn) {
   if (!ok() || n == 0) return;
   constexpr size_t kGrain = 4096;
   std::atomic<bool> out_of_bound = false;

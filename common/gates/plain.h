@@ -34,7 +34,8 @@ class PlainEvaluator : public Evaluator {
   Wire Input(const Shape& shape, int width, int frac) override;
   void Output(const Share& x) override;
   void RunBlocks(absl::string_view gate, const Schema& schema, size_t n,
-                 DealFn deal, EvalFn eval, PlainFn plain) override;
+                 DealFn deal, EvalFn eval, PlainFn plain,
+                 DeviceFn device) override;
   const Prg* PermutationStream(int party) const override {
     return &streams_[party]->permutation;
   }

@@ -71,12 +71,17 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
   std::vector<Field> keys = {DpfField(m, static_cast<int>(segments) + 1)};
   std::vector<Words> reversed;
   std::vector<int64_t> low(segments), high(segments);  // of indices, inclusive
+  std::vector<AcceleratorBlock::Segment> pieces;
   for (size_t i = 0; i < segments; ++i) {
     const size_t length = table.table[i].size();
     keys.push_back(DpfField(IndexBits(table, i), /*paths=*/0, {length}));
     reversed.push_back(ReversedTable(table.table[i]));
     low[i] = table.boundaries[i] >> table.shift[i];
     high[i] = low[i] + static_cast<int64_t>(length) - 1;
+  }
+  for (size_t i = 0; i < segments; ++i) {
+    pieces.push_back({IndexBits(table, i), table.shift[i],
+                      static_cast<uint64_t>(high[i]), reversed[i]});
   }
   // index(words): the truncated wire of segment i.
   auto index = [&](const Words& words, const auto& block, size_t i) {
@@ -90,7 +95,7 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
   // [n, segments]: sigma_i * table_i, the segment bits, the dealer's signs.
   Words sums = MakeWords(ev, n * segments);
   Bytes bits = MakeBits(ev, n * segments);
-  Bytes positive(ev.is_dealer() && ev.ok() ? n * segments : 0);
+  Bytes positive = MakeSigns(ev, n * segments);
   ev.RunBlocks(
       kGate, Schema(keys), n,
       [&](DealBlock& block) {
@@ -140,6 +145,9 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
             sums[e * segments + i] = inside ? table.table[i][u - low[i]] : 0;
           }
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.Segments(x, m, table.boundaries, pieces, sums, bits, positive);
       });
   Shape wide = x.shape;
   wide.push_back(segments);
@@ -194,6 +202,9 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
           }
           part[e] = sum;
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.FinishSegments(u, bit, positive, segments, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

@@ -68,7 +68,8 @@ Share Select(Evaluator& ev, const BitShare& s, const Wire& x, int width) {
           const size_t e = block.begin() + i;
           part[e] = (*bit.hat)[e / d] * (*x.hat)[e];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.Select(bit, x, d, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }
@@ -104,7 +105,8 @@ Share BitToShare(Evaluator& ev, const BitShare& s, int width) {
         for (size_t i = 0; i < block.count(); ++i) {
           part[block.begin() + i] = (*bit.hat)[block.begin() + i];
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.BitToShare(bit, part); });
   SetWords(ev, std::move(part), out);
   return out;
 }

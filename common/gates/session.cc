@@ -29,19 +29,27 @@ absl::StatusOr<SessionId> GenerateSessionId(SeedSource& source) {
   return id;
 }
 
-absl::StatusOr<std::unique_ptr<PartyStreams>> PartyStreams::Create(
-    const Seed& seed) {
+absl::StatusOr<StreamSeeds> StreamSeeds::Derive(const Seed& seed) {
   ASSIGN_OR_RETURN(const Seed mask, DeriveSeed(seed, "tacit/v1/mask"));
   ASSIGN_OR_RETURN(const Seed correlation,
                    DeriveSeed(seed, "tacit/v1/correlation"));
   ASSIGN_OR_RETURN(const Seed permutation,
                    DeriveSeed(seed, "tacit/v1/permutation"));
-  return std::unique_ptr<PartyStreams>(
-      new PartyStreams(mask, correlation, permutation));
+  return StreamSeeds{mask, correlation, permutation};
+}
+
+absl::StatusOr<Seed> InputStreamSeed(const Seed& gateway) {
+  return DeriveSeed(gateway, "tacit/v1/input");
+}
+
+absl::StatusOr<std::unique_ptr<PartyStreams>> PartyStreams::Create(
+    const Seed& seed) {
+  ASSIGN_OR_RETURN(const StreamSeeds seeds, StreamSeeds::Derive(seed));
+  return std::unique_ptr<PartyStreams>(new PartyStreams(seeds));
 }
 
 absl::StatusOr<std::unique_ptr<Prg>> GatewayStream(const Seed& gateway) {
-  ASSIGN_OR_RETURN(const Seed input, DeriveSeed(gateway, "tacit/v1/input"));
+  ASSIGN_OR_RETURN(const Seed input, InputStreamSeed(gateway));
   return std::make_unique<Prg>(input);
 }
 

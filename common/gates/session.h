@@ -31,7 +31,16 @@ struct SessionSeeds {
 // A random id from `source`.
 absl::StatusOr<SessionId> GenerateSessionId(SeedSource& source);
 
-// One party's streams, each under a label of its own.
+// Seeds of one party's streams, each under a label of its own. SECRET.
+struct StreamSeeds {
+  Seed mask, correlation, permutation;
+
+  static absl::StatusOr<StreamSeeds> Derive(const Seed& seed);
+};
+// Of the stream that masks the gateway's inputs.
+absl::StatusOr<Seed> InputStreamSeed(const Seed& gateway);
+
+// One party's streams.
 class PartyStreams {
  public:
   static absl::StatusOr<std::unique_ptr<PartyStreams>> Create(const Seed& seed);
@@ -41,9 +50,10 @@ class PartyStreams {
   const Prg permutation;  // its permutations
 
  private:
-  PartyStreams(const Seed& mask, const Seed& correlation,
-               const Seed& permutation)
-      : mask(mask), correlation(correlation), permutation(permutation) {}
+  explicit PartyStreams(const StreamSeeds& seeds)
+      : mask(seeds.mask),
+        correlation(seeds.correlation),
+        permutation(seeds.permutation) {}
 };
 absl::StatusOr<std::unique_ptr<Prg>> GatewayStream(const Seed& gateway);
 

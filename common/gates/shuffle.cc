@@ -37,7 +37,8 @@ Share HalfShuffle(Evaluator& ev, const Share& x, int permuter) {
   if (ev.has_data() && ev.PermutationStream(permuter) != nullptr) {
     order = DrawPermutation(*ev.PermutationStream(permuter), order_at, rows);
   }
-  // The sender's mask a; the dealer's pi(a).
+  // The sender's mask a; the dealer's pi(a). Drawn on this host, which knows
+  // them; what is shared stays on the accelerator.
   Words mask(ev.has_data() && ev.PermutationStream(sender) != nullptr ? size
                                                                       : 0);
   if (!mask.empty()) {
@@ -45,6 +46,8 @@ Share HalfShuffle(Evaluator& ev, const Share& x, int permuter) {
   }
   if (ev.has_data() && ev.is_dealer()) mask = Permuted(mask, columns, order);
 
+  Accelerator* const device = ev.accelerator();
+  if (device != nullptr && !mask.empty()) mask = device->Upload(mask);
   Words part = MakeWords(ev, size);
   ev.RunBlocks(
       kGate, {ShareField(x.width)}, size,
@@ -55,17 +58,31 @@ Share HalfShuffle(Evaluator& ev, const Share& x, int permuter) {
         const Words dealt = block.Share();
         std::copy(dealt.begin(), dealt.end(), part.begin() + block.begin());
       },
-      [](PlainBlock&) {});
+      [](PlainBlock&) {},
+      [&](AcceleratorBlock& block) { block.Share(mask, part); });
   Words message;
   const bool sends = ev.is_party() && ev.party() == sender && ev.has_data();
   if (sends) {
     message = Words(size);
-    Sub(*x.part, mask, message);
+    if (device != nullptr) {
+      Words difference = device->NewWords(size);
+      device->Sub(*x.part, mask, difference);
+      device->Download(difference, message);
+    } else {
+      Sub(*x.part, mask, message);
+    }
   }
   Words received = ev.Transfer(sender, message, size, x.width);
   if (!ev.has_data()) return out;
   if (ev.is_plain()) part = Permuted(*x.part, columns, order);
-  if (ev.is_party() && !sends) {
+  if (ev.is_party() && !sends && device != nullptr) {
+    const Words theirs = device->Upload(received);
+    Words sum = device->NewWords(size), permuted = device->NewWords(size);
+    device->Add(theirs, *x.part, sum);
+    device->GatherRows(sum, columns, order, permuted);
+    device->Add(part, permuted, sum);
+    part = std::move(sum);
+  } else if (ev.is_party() && !sends) {
     Add(received, *x.part, received);
     Add(part, Permuted(received, columns, order), part);
   }

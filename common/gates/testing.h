@@ -37,6 +37,17 @@ inline std::vector<int64_t> RandomValues(size_t n, int64_t low, int64_t high,
   return values;
 }
 
+// What the roles of tests compute on that don't say; none: this host.
+// gpu/session runs the tests of gates, layers and models on devices.
+inline AcceleratorFactory& DefaultAccelerator() {
+  static AcceleratorFactory factory;
+  return factory;
+}
+inline TwoPartyOptions WithAccelerator(TwoPartyOptions options) {
+  if (!options.accelerator) options.accelerator = DefaultAccelerator();
+  return options;
+}
+
 // Runs the program with all roles and by the plain evaluator under the same
 // seeds: the outputs must agree bit for bit, and the counted cost must be the
 // declared one. Returns the outputs.
@@ -45,7 +56,7 @@ inline std::vector<std::vector<int64_t>> RunAndCheck(
     const TwoPartyOptions& options = {}, uint8_t seed_tag = 1) {
   const SessionSeeds seeds = TestSeeds(seed_tag);
   absl::StatusOr<TwoPartyResult> secure =
-      RunTwoParty(options, seeds, program, inputs);
+      RunTwoParty(WithAccelerator(options), seeds, program, inputs);
   EXPECT_OK(secure);
   absl::StatusOr<std::vector<std::vector<int64_t>>> plain =
       RunPlain(options, seeds, program, inputs);
@@ -69,7 +80,8 @@ inline std::vector<std::vector<int64_t>> RunAndCheck(
 inline absl::Status StatusOfRun(const Program& program,
                                 const std::vector<InputValue>& inputs,
                                 const TwoPartyOptions& options = {}) {
-  return RunTwoParty(options, TestSeeds(), program, inputs).status();
+  return RunTwoParty(WithAccelerator(options), TestSeeds(), program, inputs)
+      .status();
 }
 inline absl::Status StatusOfPlain(const Program& program,
                                   const std::vector<InputValue>& inputs) {

@@ -12,9 +12,13 @@
 namespace tacit {
 namespace {
 
-WordsRef Shifted(const WordsRef& words, int width, int f) {
-  auto out = std::make_shared<Words>(words->size());
-  ShiftRight(*words, width, f, *out);
+WordsRef Shifted(Evaluator& ev, const WordsRef& words, int width, int f) {
+  auto out = std::make_shared<Words>(NewWords(ev, words->size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->ShiftRight(*words, width, f, *out);
+  } else {
+    ShiftRight(*words, width, f, *out);
+  }
   return out;
 }
 
@@ -47,7 +51,8 @@ BitShare Carry(Evaluator& ev, const Wire& x, int f) {
           const uint64_t hat = (*x.hat)[e] + (*x.mask)[e];
           part[e] = Reduce(hat, f) < Reduce((*x.mask)[e], f);
         }
-      });
+      },
+      [&](AcceleratorBlock& block) { block.Carry(x, f, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }
@@ -74,10 +79,10 @@ Wire TruncReduceStochastic(Evaluator& ev, const Wire& x, int f) {
     }
     out.hat = std::move(value);
   } else if (ev.is_party()) {
-    out.hat = Shifted(x.hat, x.width, f);
+    out.hat = Shifted(ev, x.hat, x.width, f);
   }
   // r >> f: nobody holds shares of it, though they may of r.
-  if (!ev.is_party()) out.mask = Shifted(x.mask, x.width, f);
+  if (!ev.is_party()) out.mask = Shifted(ev, x.mask, x.width, f);
   return out;
 }
 

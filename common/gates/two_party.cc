@@ -89,6 +89,13 @@ struct PartyRun {
   double seconds = 0;
 };
 
+// The role's accelerator; null if it computes on the host.
+absl::StatusOr<std::unique_ptr<Accelerator>> AcceleratorOf(
+    int party, const TwoPartyOptions& options) {
+  if (!options.accelerator) return nullptr;
+  return options.accelerator(party);
+}
+
 void RunParty(int party, const TwoPartyOptions& options,
               const SessionId& session, const Program& program, Channel& link,
               MaterialSource& source, GatewayLink& gateway, PartyRun& run) {
@@ -96,15 +103,17 @@ void RunParty(int party, const TwoPartyOptions& options,
   const auto start = SteadyNow();
   ThreadPool pool(options.threads);
   MemorySessionLedger ledger;
-  auto evaluator =
-      PartyEvaluator::Create({party, session, options.plan, options.rounding},
-                             channel, source, ledger, gateway, pool);
-  if (!evaluator.ok()) {
-    run.status = evaluator.status();
-    channel.Abort(run.status);
-    source.Abort(run.status);
-    return;
-  }
+  auto fail = [&](const absl::Status& status) {
+    run.status = status;
+    channel.Abort(status);
+    source.Abort(status);
+  };
+  auto accelerator = AcceleratorOf(party, options);
+  if (!accelerator.ok()) return fail(accelerator.status());
+  auto evaluator = PartyEvaluator::Create(
+      {party, session, options.plan, options.rounding, accelerator->get()},
+      channel, source, ledger, gateway, pool);
+  if (!evaluator.ok()) return fail(evaluator.status());
   PartyEvaluator& ev = **evaluator;
   program(ev);
   run.status = ev.Finish();
@@ -121,13 +130,17 @@ absl::Status RunDealer(const TwoPartyOptions& options,
                        const Program& program, MaterialSink& sink0,
                        MaterialSink& sink1, Cost& cost) {
   ThreadPool pool(options.threads);
-  auto dealer = DealerEvaluator::Create(seeds, session, options.plan,
-                                        options.rounding, sink0, sink1, pool);
-  if (!dealer.ok()) {
-    sink0.Abort(dealer.status());
-    sink1.Abort(dealer.status());
-    return dealer.status();
-  }
+  auto fail = [&](const absl::Status& status) {
+    sink0.Abort(status);
+    sink1.Abort(status);
+    return status;
+  };
+  auto accelerator = AcceleratorOf(-1, options);
+  if (!accelerator.ok()) return fail(accelerator.status());
+  auto dealer =
+      DealerEvaluator::Create(seeds, session, options.plan, options.rounding,
+                              sink0, sink1, pool, accelerator->get());
+  if (!dealer.ok()) return fail(dealer.status());
   program(**dealer);
   cost = (*dealer)->cost();
   return (*dealer)->Finish();

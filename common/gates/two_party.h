@@ -7,10 +7,12 @@
 #define TACIT_COMMON_GATES_TWO_PARTY_H_
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/channel/in_process.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/evaluator.h"
 #include "common/gates/matmul.h"
 #include "common/gates/party.h"
@@ -27,6 +29,11 @@ struct InputValue {
   int width;
 };
 
+// What party 0 or 1, or the dealer (-1), computes on; null: this host. Called
+// from the role's thread.
+using AcceleratorFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Accelerator>>(int party)>;
+
 struct TwoPartyOptions {
   Rounding rounding = Rounding::kStochastic;
   PlanDigest plan = {};
@@ -35,6 +42,7 @@ struct TwoPartyOptions {
   // the two phases' times at the price of holding all material.
   bool prefetch = false;
   InProcessOptions channel;
+  AcceleratorFactory accelerator;  // none: all roles compute on this host
   // Sees every message that `party` sends to its peer, header included; called
   // from that party's thread. For tests of what a party's peer learns.
   std::function<void(int party, std::span<const uint8_t> message)> observer;

@@ -24,7 +24,7 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
   const int64_t high = low + static_cast<int64_t>(length) - 1;
 
   Words sums = MakeWords(ev, n);
-  Bytes positive(ev.is_dealer() && ev.ok() ? n : 0);
+  Bytes positive = MakeSigns(ev, n);
   ev.RunBlocks(
       kGate, {DpfField(m, /*paths=*/0, {length})}, n,
       [&](DealBlock& block) {
@@ -48,6 +48,10 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
           if (ToSigned(v, m) != v) block.OutOfBound();
           sums[e] = v >= low && v <= high ? table[v - low] : 0;
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.WindowSum(x, m, 0, static_cast<uint64_t>(high), reversed, sums,
+                        positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), frac};
@@ -74,6 +78,9 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
         for (size_t i = 0; i < block.count(); ++i) {
           part[block.begin() + i] = (*u.hat)[block.begin() + i];
         }
+      },
+      [&](AcceleratorBlock& block) {
+        block.FinishSum(u, ring, positive, part);
       });
   SetWords(ev, std::move(part), out);
   return out;

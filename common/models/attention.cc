@@ -53,14 +53,17 @@ Wire SplitHeads(Evaluator& ev, const Wire& x, size_t begin, size_t end,
 Wire PadLast(Evaluator& ev, const Wire& x, size_t from, size_t to) {
   const size_t rows = x.size() / from;
   if (from == to) return Reshape(ev, x, {rows, to});
-  return MapLinear(ev, "Attention", x, {rows, to}, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     std::fill(out.begin(), out.end(), 0);
-                     for (size_t r = 0; r < rows; ++r) {
-                       std::copy_n(in.begin() + r * from, from,
-                                   out.begin() + r * to);
-                     }
-                   });
+  return MapLinear(
+      ev, "Attention", x, {rows, to}, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        std::fill(out.begin(), out.end(), 0);
+        for (size_t r = 0; r < rows; ++r) {
+          std::copy_n(in.begin() + r * from, from, out.begin() + r * to);
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.PlaceColumns(in, from, 0, 0, from, to, out);
+      });
 }
 
 // Which scores take part: rows as SplitHeads orders them, `keys` columns.
@@ -172,13 +175,17 @@ class Attention {
   Wire Corner(const Wire& x, size_t first, size_t rows, size_t columns) {
     const Shape shape = {rows, columns};
     if (x.shape == shape) return x;
-    return MapLinear(ev_, "Attention", x, shape, x.frac,
-                     [&](ConstWordSpan in, WordSpan out) {
-                       for (size_t r = 0; r < rows; ++r) {
-                         std::copy_n(in.begin() + (first + r) * keys_, columns,
-                                     out.begin() + r * columns);
-                       }
-                     });
+    return MapLinear(
+        ev_, "Attention", x, shape, x.frac,
+        [&](ConstWordSpan in, WordSpan out) {
+          for (size_t r = 0; r < rows; ++r) {
+            std::copy_n(in.begin() + (first + r) * keys_, columns,
+                        out.begin() + r * columns);
+          }
+        },
+        [&](Accelerator& device, const Words& in, Words& out) {
+          device.PlaceColumns(in, keys_, first, 0, columns, columns, out);
+        });
   }
 
   // Rows as SplitHeads orders them, segment after segment, to [tokens, heads *

@@ -95,15 +95,25 @@ Wire TimesRoot(Evaluator& ev, const Wire& raw, const Wire& root,
 // 2^k / d in x, that is x less its mean.
 Share Centred(Evaluator& ev, const Share& x) {
   const size_t d = x.shape.back();
-  return MapLinear(ev, "Centred", x, x.shape, x.frac + CeilLog2(d),
-                   [d](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < in.size(); i += d) {
-                       const uint64_t sum = Sum(in.subspan(i, d));
-                       for (size_t j = i; j < i + d; ++j) {
-                         out[j] = d * in[j] - sum;
-                       }
-                     }
-                   });
+  return MapLinear(
+      ev, "Centred", x, x.shape, x.frac + CeilLog2(d),
+      [d](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < in.size(); i += d) {
+          const uint64_t sum = Sum(in.subspan(i, d));
+          for (size_t j = i; j < i + d; ++j) {
+            out[j] = d * in[j] - sum;
+          }
+        }
+      },
+      [d](Accelerator& device, const Words& in, Words& out) {
+        Words sums = device.NewWords(in.size() / d);
+        Words repeated = device.NewWords(in.size());
+        Words scaled = device.NewWords(in.size());
+        device.SumLast(in, d, sums);
+        device.RepeatLast(sums, d, repeated);
+        device.MulScalar(in, d, scaled);
+        device.Sub(scaled, repeated, out);
+      });
 }
 
 Wire Raw(Evaluator& ev, const Wire& x, const ScaledProjection& p) {

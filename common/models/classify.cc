@@ -23,6 +23,7 @@ absl::StatusOr<ClassifyResult> ClassifyInProcess(
   roles.rounding = options.rounding;
   roles.plan = digest;
   roles.threads = options.threads;
+  roles.accelerator = options.accelerator;
   UserLink link0(0, *gateway), link1(1, *gateway);
   ASSIGN_OR_RETURN(
       const RolesResult run,

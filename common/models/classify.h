@@ -8,6 +8,7 @@
 #include "common/gates/evaluator.h"
 #include "common/gates/schema.h"
 #include "common/gates/session.h"
+#include "common/gates/two_party.h"
 #include "common/models/classification.h"
 #include "common/models/encoder.h"
 
@@ -15,7 +16,8 @@ namespace tacit {
 
 struct ClassifyOptions {
   Rounding rounding = Rounding::kStochastic;
-  int threads = 1;  // of each role
+  int threads = 1;                 // of each role
+  AcceleratorFactory accelerator;  // none: all roles compute on this host
 };
 
 struct ClassifyResult {

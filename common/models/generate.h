@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/gates/schema.h"
 #include "common/gates/session.h"
+#include "common/gates/two_party.h"
 #include "common/models/decoder.h"
 #include "common/models/generation.h"
 
@@ -20,7 +21,8 @@ struct GenerateOptions {
   EmbeddingSide embedding_side = EmbeddingSide::kSecure;
   std::vector<int64_t> stop_tokens;
   Rounding rounding = Rounding::kStochastic;
-  int threads = 1;  // of each role
+  int threads = 1;                 // of each role
+  AcceleratorFactory accelerator;  // none: all roles compute on this host
 };
 
 struct GenerateResult {

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/gates/compare.h"
@@ -35,10 +37,26 @@ Wire Unfold(Evaluator& ev, absl::string_view gate, const Wire& x,
   const size_t rows = window.batch * window.out_height() * window.out_width();
   const size_t patch =
       window.channels * window.kernel_height * window.kernel_width;
-  return MapLinear(ev, gate, x, {rows, patch}, x.frac,
-                   [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                     Im2col(window, in, out);
-                   });
+  return MapLinear(
+      ev, gate, x, {rows, patch}, x.frac,
+      [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
+        Im2col(window, in, out);
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        // The same of numbered elements says where each comes
+        // from; padding from a zero behind them.
+        Words numbers(in.size()), from(out.size());
+        std::iota(numbers.begin(), numbers.end(), uint64_t{1});
+        Im2col(window, numbers, from);
+        std::vector<size_t> source(from.size());
+        for (size_t i = 0; i < from.size(); ++i) {
+          source[i] = from[i] == 0 ? in.size() : from[i] - 1;
+        }
+        Words padded = device.NewWords(in.size() + 1);
+        device.PlaceColumns(in, in.size(), 0, 0, in.size(), in.size() + 1,
+                            padded);
+        device.GatherRows(padded, 1, source, out);
+      });
 }
 
 // Windows of each channel by itself: channels join the batch.

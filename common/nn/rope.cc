@@ -67,6 +67,14 @@ std::vector<Rotation> Rotations(const RopeParams& params,
   return rotations;
 }
 
+// cos, sin, cos, sin, ...
+std::vector<int64_t> Flat(const std::vector<Rotation>& rotations) {
+  std::vector<int64_t> flat;
+  flat.reserve(2 * rotations.size());
+  for (const Rotation& r : rotations) flat.insert(flat.end(), {r.cos, r.sin});
+  return flat;
+}
+
 std::string Problem(const Shape& shape, const RopeParams& params,
                     size_t positions) {
   const size_t rank = shape.size(), pairs = params.inverse_frequency.size();
@@ -109,27 +117,30 @@ T Rotate(Evaluator& ev, const T& x, const RopeParams& params,
   // Elements of a pair: a at `stride * i`, b `distance` after it.
   const size_t stride = params.interleaved ? 2 : 1;
   const size_t distance = params.interleaved ? 1 : pairs;
-  return MapLinear(ev, "Rotate", x, x.shape, x.frac + params.frac,
-                   [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                     if (d == 0) return;
-                     for (size_t row = 0; row < in.size() / d; ++row) {
-                       const uint64_t* from = in.data() + row * d;
-                       uint64_t* to = out.data() + row * d;
-                       const Rotation* r =
-                           rotations.data() +
-                           row / heads % positions.size() * pairs;
-                       for (size_t i = 0; i < pairs; ++i) {
-                         const auto cos = static_cast<uint64_t>(r[i].cos);
-                         const auto sin = static_cast<uint64_t>(r[i].sin);
-                         const uint64_t a = from[stride * i];
-                         const uint64_t b = from[stride * i + distance];
-                         to[stride * i] = a * cos - b * sin;
-                         to[stride * i + distance] = b * cos + a * sin;
-                       }
-                       for (size_t i = 2 * pairs; i < d; ++i)
-                         to[i] = from[i] << params.frac;
-                     }
-                   });
+  return MapLinear(
+      ev, "Rotate", x, x.shape, x.frac + params.frac,
+      [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
+        if (d == 0) return;
+        for (size_t row = 0; row < in.size() / d; ++row) {
+          const uint64_t* from = in.data() + row * d;
+          uint64_t* to = out.data() + row * d;
+          const Rotation* r =
+              rotations.data() + row / heads % positions.size() * pairs;
+          for (size_t i = 0; i < pairs; ++i) {
+            const auto cos = static_cast<uint64_t>(r[i].cos);
+            const auto sin = static_cast<uint64_t>(r[i].sin);
+            const uint64_t a = from[stride * i];
+            const uint64_t b = from[stride * i + distance];
+            to[stride * i] = a * cos - b * sin;
+            to[stride * i + distance] = b * cos + a * sin;
+          }
+          for (size_t i = 2 * pairs; i < d; ++i) to[i] = from[i] << params.frac;
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.Rotate(in, d, pairs, heads, positions.size(), params.interleaved,
+                      params.frac, Flat(rotations), out);
+      });
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "common/gates/compare.h"
 #include "common/gates/exp2.h"
 #include "common/gates/extend.h"
+#include "common/gates/gate_util.h"
 #include "common/gates/linear.h"
 #include "common/gates/multiply.h"
 #include "common/gates/select.h"
@@ -105,22 +106,34 @@ T Column(Evaluator& ev, const T& x, size_t c) {
 // Sums of the first i + 1 elements of each row.
 Share PrefixSums(Evaluator& ev, const Share& x) {
   const size_t d = x.shape.back();
-  return MapLinear(ev, "PrefixSums", x, x.shape, x.frac,
-                   [d](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                     uint64_t sum = 0;
-                     for (size_t i = 0; i < in.size(); ++i) {
-                       sum = i % d == 0 ? in[i] : sum + in[i];
-                       out[i] = sum;
-                     }
-                   });
+  return MapLinear(
+      ev, "PrefixSums", x, x.shape, x.frac,
+      [d](std::span<const uint64_t> in, std::span<uint64_t> out) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < in.size(); ++i) {
+          sum = i % d == 0 ? in[i] : sum + in[i];
+          out[i] = sum;
+        }
+      },
+      [d](Accelerator& device, const Words& in, Words& out) {
+        std::vector<int64_t> up_to(d * d, 0);
+        for (size_t j = 0; j < d; ++j) {
+          std::fill_n(up_to.begin() + j * d, j + 1, 1);
+        }
+        device.MapRows(in, d, up_to, out);
+      });
 }
 
 // Bits that both parties may learn: over Z_2, addition is exclusive or.
 Words Reveal(Evaluator& ev, const BitShare& x) {
   Share share{x.shape, 1, 0};
   if (ev.has_data() && !ev.is_dealer()) {
-    auto part = std::make_shared<Words>(x.size());
-    std::copy(x.part->begin(), x.part->end(), part->begin());
+    auto part = std::make_shared<Words>(NewWords(ev, x.size()));
+    if (ev.accelerator() != nullptr) {
+      ev.accelerator()->Widen(*x.part, *part);
+    } else {
+      std::copy(x.part->begin(), x.part->end(), part->begin());
+    }
     share.part = std::move(part);
   }
   return ev.Reveal(share);
@@ -212,6 +225,17 @@ Wire MinusThreshold(Evaluator& ev, const Wire& x, const Domain& domain,
             }
             for (size_t j = steps - 1; j-- > 0;) sum[j] += sum[j + 1];
           }
+        },
+        [&](Accelerator& device, const Words& in, Words& out) {
+          std::vector<size_t> start(batch + 1);
+          for (size_t row = 0; row <= batch; ++row) start[row] = row * n;
+          Words sums = device.NewWords(batch * steps);
+          device.SumSegments(in, start, steps, sums);
+          std::vector<int64_t> from(steps * steps, 0);
+          for (size_t j = 0; j < steps; ++j) {
+            std::fill_n(from.begin() + j * steps + j, steps - j, 1);
+          }
+          device.MapRows(sums, steps, from, out);
         });
     const Wire excess =
         ev.Open(AddPublic(ev, counts, -static_cast<int64_t>(k)));
@@ -255,18 +279,33 @@ std::vector<size_t> KeptRows(Evaluator& ev, const Words& codes,
 std::vector<size_t> SortedRows(Evaluator& ev, const Wire& keys, int m) {
   const size_t batch = keys.shape[0], k = keys.shape[1];
   const size_t pairs = k * (k - 1) / 2;
-  const Wire differences =
-      MapLinear(ev, "Differences", keys, {batch, pairs}, keys.frac,
-                [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                  size_t at = 0;
-                  for (size_t row = 0; row < batch; ++row) {
-                    const uint64_t* key = in.data() + row * k;
-                    for (size_t i = 0; i < k; ++i) {
-                      for (size_t j = i + 1; j < k; ++j)
-                        out[at++] = key[i] - key[j];
-                    }
-                  }
-                });
+  const Wire differences = MapLinear(
+      ev, "Differences", keys, {batch, pairs}, keys.frac,
+      [&](std::span<const uint64_t> in, std::span<uint64_t> out) {
+        size_t at = 0;
+        for (size_t row = 0; row < batch; ++row) {
+          const uint64_t* key = in.data() + row * k;
+          for (size_t i = 0; i < k; ++i) {
+            for (size_t j = i + 1; j < k; ++j) out[at++] = key[i] - key[j];
+          }
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        std::vector<size_t> first, second;
+        for (size_t row = 0; row < batch; ++row) {
+          for (size_t i = row * k; i < (row + 1) * k; ++i) {
+            for (size_t j = i + 1; j < (row + 1) * k; ++j) {
+              first.push_back(i);
+              second.push_back(j);
+            }
+          }
+        }
+        Words a = device.NewWords(out.size());
+        Words b = device.NewWords(out.size());
+        device.GatherRows(in, 1, first, a);
+        device.GatherRows(in, 1, second, b);
+        device.Sub(a, b, out);
+      });
   const Words smaller = Reveal(ev, IsNegative(ev, differences, m));
   std::vector<size_t> order(batch * k);
   if (smaller.size() != batch * pairs || !ev.has_data()) {
@@ -305,13 +344,17 @@ TopKResult TopKOf(Evaluator& ev, const Wire& logits, const Domain& domain,
   const std::vector<int64_t> boundaries = {0, 1, int64_t{1} << bits};
   const Share flags =
       BitToShare(ev, InIntervals(ev, z, bits + 1, boundaries), width);
-  const Share codes =
-      MapLinear(ev, "Codes", flags, {batch, n}, 0,
-                [](std::span<const uint64_t> in, std::span<uint64_t> out) {
-                  for (size_t i = 0; i < out.size(); ++i) {
-                    out[i] = in[2 * i] + 2 * in[2 * i + 1];
-                  }
-                });
+  const Share codes = MapLinear(
+      ev, "Codes", flags, {batch, n}, 0,
+      [](std::span<const uint64_t> in, std::span<uint64_t> out) {
+        for (size_t i = 0; i < out.size(); ++i) {
+          out[i] = in[2 * i] + 2 * in[2 * i + 1];
+        }
+      },
+      [](Accelerator& device, const Words& in, Words& out) {
+        const std::vector<int64_t> code = {1, 2};
+        device.MapRows(in, 2, code, out);
+      });
   // From here on integers.
   Share values = ShareAtWidth(ev, x, width);
   values.frac = 0;
@@ -420,14 +463,18 @@ Share Weights(Evaluator& ev, const Share& x, int exponent_frac,
 }
 
 // 1 for the element at which a row of 1 ... 1 0 ... 0 turns to 0. Local.
-BitShare Turn(const Evaluator& ev, const BitShare& x) {
+BitShare Turn(Evaluator& ev, const BitShare& x) {
   BitShare out{x.shape};
   if (!ev.has_data() || x.part == nullptr) return out;
   const size_t d = x.shape.back();
   const uint8_t one = !ev.is_party() || ev.party() == 0;
-  auto part = std::make_shared<Bytes>(x.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    (*part)[i] = (*x.part)[i] ^ (i % d == 0 ? one : (*x.part)[i - 1]);
+  auto part = std::make_shared<Bytes>(NewBytes(ev, x.size()));
+  if (ev.accelerator() != nullptr) {
+    ev.accelerator()->Turn(*x.part, d, *part);
+  } else {
+    for (size_t i = 0; i < x.size(); ++i) {
+      (*part)[i] = (*x.part)[i] ^ (i % d == 0 ? one : (*x.part)[i - 1]);
+    }
   }
   out.part = std::move(part);
   return out;

@@ -83,45 +83,70 @@ absl::StatusOr<Rows> FindRows(const Shape& shape,
 // The allowed entries as a vector, and back, with zeros elsewhere.
 Wire Gather(Evaluator& ev, const Wire& x, const Rows& rows) {
   if (rows.source.empty()) return Reshape(ev, x, {x.size()});
-  return MapLinear(ev, kLayer, x, {rows.entries()}, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < out.size(); ++i) {
-                       out[i] = in[rows.source[i]];
-                     }
-                   });
+  return MapLinear(
+      ev, kLayer, x, {rows.entries()}, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < out.size(); ++i) {
+          out[i] = in[rows.source[i]];
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.GatherRows(in, 1, rows.source, out);
+      });
 }
 
 Wire Scatter(Evaluator& ev, const Wire& x, const Rows& rows,
              const Shape& shape) {
   if (rows.source.empty()) return Reshape(ev, x, shape);
-  return MapLinear(ev, kLayer, x, shape, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     std::fill(out.begin(), out.end(), 0);
-                     for (size_t i = 0; i < in.size(); ++i) {
-                       out[rows.source[i]] = in[i];
-                     }
-                   });
+  return MapLinear(
+      ev, kLayer, x, shape, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        std::fill(out.begin(), out.end(), 0);
+        for (size_t i = 0; i < in.size(); ++i) {
+          out[rows.source[i]] = in[i];
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        device.Scatter(in, rows.source, out);
+      });
 }
 
 // [entries] to [rows].
 Share SumRows(Evaluator& ev, const Share& x, const Rows& rows) {
-  return MapLinear(ev, kLayer, x, {rows.count()}, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < out.size(); ++i) {
-                       out[i] = Sum(in.subspan(
-                           rows.start[i], rows.start[i + 1] - rows.start[i]));
-                     }
-                   });
+  return MapLinear(
+      ev, kLayer, x, {rows.count()}, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < out.size(); ++i) {
+          out[i] =
+              Sum(in.subspan(rows.start[i], rows.start[i + 1] - rows.start[i]));
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        if (rows.equal_length != 0) {
+          device.SumLast(in, rows.equal_length, out);
+        } else {
+          device.SumSegments(in, rows.start, 1, out);
+        }
+      });
 }
 
 // [rows] to [entries].
 Wire RepeatRows(Evaluator& ev, const Wire& x, const Rows& rows) {
-  return MapLinear(ev, kLayer, x, {rows.entries()}, x.frac,
-                   [&](ConstWordSpan in, WordSpan out) {
-                     for (size_t i = 0; i < out.size(); ++i) {
-                       out[i] = in[rows.row[i]];
-                     }
-                   });
+  return MapLinear(
+      ev, kLayer, x, {rows.entries()}, x.frac,
+      [&](ConstWordSpan in, WordSpan out) {
+        for (size_t i = 0; i < out.size(); ++i) {
+          out[i] = in[rows.row[i]];
+        }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        if (rows.equal_length != 0) {
+          device.RepeatLast(in, rows.equal_length, out);
+        } else {
+          const std::vector<size_t> from(rows.row.begin(), rows.row.end());
+          device.GatherRows(in, 1, from, out);
+        }
+      });
 }
 
 // Only the plain evaluator can see a score beyond its bound.
@@ -171,17 +196,23 @@ Share CountBuckets(Evaluator& ev, const Wire& k, const Rows& rows,
     const Share one_hot = Histogram(
         ev, Reshape(ev, SliceLast(ev, k, begin, entries), {entries, 1}),
         buckets, params.count_bits);
-    parts.push_back(MapLinear(ev, kLayer, one_hot, {last - first, buckets}, 0,
-                              [&](ConstWordSpan in, WordSpan out) {
-                                std::fill(out.begin(), out.end(), 0);
-                                for (size_t i = 0; i < entries; ++i) {
-                                  const size_t row =
-                                      rows.row[begin + i] - first;
-                                  const WordSpan to =
-                                      out.subspan(row * buckets, buckets);
-                                  Add(to, in.subspan(i * buckets, buckets), to);
-                                }
-                              }));
+    parts.push_back(MapLinear(
+        ev, kLayer, one_hot, {last - first, buckets}, 0,
+        [&](ConstWordSpan in, WordSpan out) {
+          std::fill(out.begin(), out.end(), 0);
+          for (size_t i = 0; i < entries; ++i) {
+            const size_t row = rows.row[begin + i] - first;
+            const WordSpan to = out.subspan(row * buckets, buckets);
+            Add(to, in.subspan(i * buckets, buckets), to);
+          }
+        },
+        [&](Accelerator& device, const Words& in, Words& out) {
+          std::vector<size_t> start;
+          for (size_t row = first; row <= last; ++row) {
+            start.push_back(rows.start[row] - begin);
+          }
+          device.SumSegments(in, start, buckets, out);
+        }));
     first = last;
   }
   return Concat(ev, parts);
@@ -213,6 +244,17 @@ Wire CoarseMaximum(Evaluator& ev, const Wire& scores, const Rows& rows,
             out[row * candidates + c] = sum;
           }
         }
+      },
+      [&](Accelerator& device, const Words& in, Words& out) {
+        std::vector<int64_t> minus_above(candidates * buckets, 0);
+        for (size_t c = 0; c < candidates; ++c) {
+          for (size_t other = c; other < candidates; ++other) {
+            const size_t v =
+                static_cast<size_t>(lowest + 1 + static_cast<int64_t>(other));
+            minus_above[c * buckets + (v & (buckets - 1))] = -1;
+          }
+        }
+        device.MapRows(in, buckets, minus_above, out);
       });
   const BitShare none = IsZero(ev, ev.Open(above), params.count_bits);
   const Share index =

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <string>
 
 #include "gpu/base/launch.cuh"
@@ -52,6 +53,32 @@ void DeviceMemory::Release() {
   bytes_ = 0;
 }
 
+Result<void*> AllocateInOrder(size_t bytes, StreamHandle stream) {
+  void* memory = nullptr;
+  if (bytes == 0) return memory;
+  if (const cudaError_t code = cudaMallocAsync(&memory, bytes, stream);
+      code != cudaSuccess) {
+    return FromCuda(code, Figures(bytes));
+  }
+  return memory;
+}
+
+Error FreeInOrder(void* memory, size_t bytes, StreamHandle stream) {
+  if (memory == nullptr) return {};
+  TACIT_GPU_RETURN_IF_ERROR(Wipe(memory, bytes, stream));
+  return FromCuda(cudaFreeAsync(memory, stream), "free");
+}
+
+Error KeepFreedMemory(int index) {
+  cudaMemPool_t pool = nullptr;
+  TACIT_RETURN_IF_CUDA_ERROR(cudaDeviceGetDefaultMemPool(&pool, index),
+                             "memory pool");
+  uint64_t all = UINT64_MAX;
+  return FromCuda(
+      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all),
+      "memory pool");
+}
+
 Error CopyToDevice(void* device, const void* host, size_t bytes,
                    StreamHandle stream) {
   return Copy(device, host, bytes, cudaMemcpyHostToDevice, stream);
@@ -74,6 +101,10 @@ Error Wipe(void* device, size_t bytes, StreamHandle stream) {
 
 Error Synchronize(StreamHandle stream) {
   return FromCuda(cudaStreamSynchronize(stream), "waiting for the device");
+}
+
+Error SynchronizeDevice() {
+  return FromCuda(cudaDeviceSynchronize(), "waiting for the device");
 }
 
 }  // namespace tacit::gpu

@@ -47,6 +47,16 @@ class DeviceMemory {
   int device_ = 0;
 };
 
+// Memory in the order of a stream, from what the device keeps for such use:
+// without a wait. Aligned to 256. RESOURCE_EXHAUSTED with figures.
+Result<void*> AllocateInOrder(size_t bytes, StreamHandle stream);
+// Wipes and frees it for what comes after on `stream`, which may be another
+// stream than that of its allocation if it is ordered behind that.
+Error FreeInOrder(void* memory, size_t bytes, StreamHandle stream);
+// Keeps memory that was freed so for later allocations, instead of giving it
+// back to the device at each wait. For all of the process on device `index`.
+Error KeepFreedMemory(int index);
+
 // Enqueue on `stream`; sizes in bytes. The host memory must stay as it is until
 // the stream got there, and is best pinned (pinned_ring.h): copies from other
 // memory wait.
@@ -59,6 +69,9 @@ Error CopyOnDevice(void* to, const void* from, size_t bytes,
 Error Wipe(void* device, size_t bytes, StreamHandle stream);
 // Waits. Reports what went wrong in anything that was enqueued before.
 Error Synchronize(StreamHandle stream);
+
+// The same of all streams of the calling thread's device.
+Error SynchronizeDevice();
 
 // An array on the device for tests and benchmarks: every copy waits.
 template <typename T>

@@ -1,5 +1,7 @@
-// What device.h answers in a build without CUDA.
+// What device.h, and what programs use of memory.h, answer in a build without
+// CUDA.
 #include "gpu/base/device.h"
+#include "gpu/base/memory.h"
 
 namespace tacit::gpu {
 namespace {
@@ -17,5 +19,6 @@ Result<int> DeviceCount() { return NoCuda(); }
 Result<DeviceInfo> QueryDevice(int) { return NoCuda(); }
 Error UseDevice(int) { return NoCuda(); }
 Error CheckHealth(int) { return NoCuda(); }
+Error KeepFreedMemory(int) { return NoCuda(); }
 
 }  // namespace tacit::gpu

@@ -42,9 +42,10 @@ struct DealSelectOp {
   const uint8_t* bit;
   const uint64_t* mask;
   uint64_t *rho, *product;
+  size_t first = 0;  // as in SelectOp
   bool Valid() const { return d > 0; }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
-    rho[i] = bit[i / d];
+    rho[i] = bit[(first + i) / d];
     if (mask != nullptr) product[i] = rho[i] * mask[i];
   }
 };
@@ -54,9 +55,10 @@ struct DealMulOp {
   size_t d;
   const uint64_t *x, *y;
   uint64_t* out;
+  size_t first = 0;
   bool Valid() const { return d > 0; }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
-    out[i] = x[i] * y[i / d];
+    out[i] = x[i] * y[(first + i) / d];
   }
 };
 
@@ -68,9 +70,10 @@ struct DealMulExtendOp {
   const uint32_t* rows;  // as in MulExtendOp
   const uint64_t *x, *y;
   uint64_t *mask, *product, *msb, *msb_product;
+  size_t first = 0;
   bool Valid() const { return IsWidth(n) && (d > 0 || rows != nullptr); }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
-    const uint64_t other = y[rows != nullptr ? rows[i] : i / d];
+    const uint64_t other = y[rows != nullptr ? rows[i] : (first + i) / d];
     const uint64_t r = Reduce(x[i], n);
     mask[i] = r;
     product[i] = r * other;

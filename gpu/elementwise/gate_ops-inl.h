@@ -75,6 +75,32 @@ struct NotBitsOp {
   TACIT_HOST_DEVICE void operator()(size_t i) const { out[i] = a[i] ^ 1; }
 };
 
+// Rows of d bits: out[r, j] = a[r, j - 1] xor a[r, j], where a[r, -1] is `one`;
+// `out` is not `a`.
+struct TurnBitsOp {
+  const uint8_t* a;
+  size_t d;
+  uint8_t one;
+  uint8_t* out;
+  bool Valid() const { return d > 0; }
+  TACIT_HOST_DEVICE void operator()(size_t i) const {
+    out[i] = a[i] ^ (i % d == 0 ? one : a[i - 1]);
+  }
+};
+// out[i stride] = a[i].
+struct SpreadBitsOp {
+  const uint8_t* a;
+  size_t stride;
+  uint8_t* out;
+  TACIT_HOST_DEVICE void operator()(size_t i) const { out[i * stride] = a[i]; }
+};
+// Bits as words.
+struct WidenOp {
+  const uint8_t* a;
+  uint64_t* out;
+  TACIT_HOST_DEVICE void operator()(size_t i) const { out[i] = a[i]; }
+};
+
 // A wire's share: b x_hat - [r].
 struct ToShareOp {
   int party;
@@ -136,18 +162,20 @@ struct ExtendOp {
   }
 };
 
-// s x for an opened bit s + rho: dealt rho and rho r. A bit serves d elements.
+// s x for an opened bit s + rho: dealt rho and rho r. A bit serves d elements;
+// `first`, here and in other ops: the number of element 0 among those.
 struct SelectOp {
   int party;
   size_t d;
   const uint8_t* bit;
   const uint64_t *hat, *mask, *rho, *product;
   uint64_t* out;
+  size_t first = 0;
   bool Valid() const { return d > 0; }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
     const uint64_t zero = rho[i] * hat[i] - product[i];
     const uint64_t one = (party == 1 ? hat[i] : 0) - mask[i] - zero;
-    out[i] = bit[i / d] != 0 ? one : zero;  // the bit is public
+    out[i] = bit[(first + i) / d] != 0 ? one : zero;  // the bit is public
   }
 };
 struct BitToShareOp {

@@ -15,6 +15,8 @@
   X(AddOp) X(SubOp) X(MulOp) X(MulAddOp) X(MulSubOp) X(NegateOp) \
   X(AddScalarOp) X(MulScalarOp) X(ShiftRightOp) X(ShiftLeftOp) X(ReduceOp) \
   X(MulRowOp) X(RepeatLastOp) X(GatherRowsOp) X(SliceLastOp) X(TransposeOp) \
+  X(PlaceColumnsOp) X(ScatterOp) X(SumSegmentsOp) X(MapRowsOp) X(AddRowOp) \
+  X(TurnBitsOp) X(SpreadBitsOp) X(WidenOp) X(MulStaticOp) \
   X(RotateOp) X(PackOp) X(UnpackOp) X(PackBitsOp) X(UnpackBitsOp) \
   X(OpenedOp) X(XorBitsOp) X(NotBitsOp) X(ToShareOp) X(CompareOp) \
   X(IntervalOp) X(ExtendOp) X(SelectOp) X(BitToShareOp) X(MulGateOp) \

@@ -18,11 +18,27 @@ struct MulGateOp {
   size_t d;
   const uint64_t *x_hat, *x_mask, *y_hat, *y_mask, *dealt;
   uint64_t* out;
+  size_t first = 0;  // as in SelectOp
   bool Valid() const { return d > 0; }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
-    const uint64_t y = y_hat[i / d];
-    out[i] = x_hat[i] * ((party == 1 ? y : 0) - y_mask[i / d]) - x_mask[i] * y +
+    const size_t to = (first + i) / d;
+    const uint64_t y = y_hat[to];
+    out[i] = x_hat[i] * ((party == 1 ? y : 0) - y_mask[to]) - x_mask[i] * y +
              dealt[i];
+  }
+};
+// By one row of d: sign * a row[j] + add, j the place in its row of element
+// first + i; add may be null.
+struct MulStaticOp {
+  const uint64_t *a, *row;
+  size_t d, first;
+  bool minus;
+  const uint64_t* add;
+  uint64_t* out;
+  bool Valid() const { return d > 0; }
+  TACIT_HOST_DEVICE void operator()(size_t i) const {
+    const uint64_t product = a[i] * row[(first + i) % d];
+    out[i] = (minus ? 0 - product : product) + (add != nullptr ? add[i] : 0);
   }
 };
 // x^2 but for the dealt r^2: the term of sums of squares.
@@ -52,9 +68,10 @@ struct MulExtendOp {
   const uint32_t* rows;
   const uint64_t *y_hat, *y_mask, *mask, *product, *msb, *msb_product;
   uint64_t* out;
+  size_t first = 0;
   bool Valid() const { return x.Valid() && (d > 0 || rows != nullptr); }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
-    const size_t to = rows != nullptr ? rows[i] : i / d;
+    const size_t to = rows != nullptr ? rows[i] : (first + i) / d;
     const uint64_t y = y_hat[to];
     uint64_t z = x.Value(i) * ((party == 1 ? y : 0) - y_mask[to]) -
                  mask[i] * y + product[i];

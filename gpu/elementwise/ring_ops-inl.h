@@ -101,6 +101,16 @@ struct MulRowOp {
     out[i] = a[i] * factors[i % d];
   }
 };
+// a[.., j] + row[j], j < d.
+struct AddRowOp {
+  const uint64_t *a, *row;
+  size_t d;
+  uint64_t* out;
+  bool Valid() const { return d > 0; }
+  TACIT_HOST_DEVICE void operator()(size_t i) const {
+    out[i] = a[i] + row[i % d];
+  }
+};
 // out[r, j] = a[r] for j < d; `out` is not `a`.
 struct RepeatLastOp {
   const uint64_t* a;
@@ -129,6 +139,59 @@ struct SliceLastOp {
   bool Valid() const { return count > 0 && begin <= d && count <= d - begin; }
   TACIT_HOST_DEVICE void operator()(size_t i) const {
     out[i] = a[i / count * d + begin + i % count];
+  }
+};
+// Rows of `to` words: out[r, j] = a[first + r, begin + j] of rows of `from`
+// words for j < count, and 0 behind them; `out` is not `a`.
+struct PlaceColumnsOp {
+  const uint64_t* a;
+  size_t from, first, begin, count, to;
+  uint64_t* out;
+  bool Valid() const {
+    return to > 0 && count <= to && begin <= from && count <= from - begin;
+  }
+  TACIT_HOST_DEVICE void operator()(size_t i) const {
+    const size_t row = i / to, column = i % to;
+    out[i] = column < count ? a[(first + row) * from + begin + column] : 0;
+  }
+};
+// out[target[i]] = a[i]; `out` is not `a`. target: public, in range, no two
+// alike.
+struct ScatterOp {
+  const uint64_t *a, *target;
+  uint64_t* out;
+  TACIT_HOST_DEVICE void operator()(size_t i) const { out[target[i]] = a[i]; }
+};
+// Rows of `row` words: out[s] = sum of the rows from start[s] on and before
+// start[s + 1]; one element of the op is a word of `out`. start: public.
+struct SumSegmentsOp {
+  const uint64_t *a, *start;
+  size_t row;
+  uint64_t* out;
+  bool Valid() const { return row > 0; }
+  TACIT_HOST_DEVICE void operator()(size_t i) const {
+    const size_t segment = i / row, column = i % row;
+    uint64_t sum = 0;
+    for (size_t r = start[segment]; r < start[segment + 1]; ++r) {
+      sum += a[r * row + column];
+    }
+    out[i] = sum;
+  }
+};
+// Rows of `columns` words times a public matrix [outputs, columns]:
+// out[r, j] = sum over i of a[r, i] matrix[j, i]; `out` is not `a`.
+struct MapRowsOp {
+  const uint64_t *a, *matrix;
+  size_t columns, outputs;
+  uint64_t* out;
+  bool Valid() const { return outputs > 0; }
+  TACIT_HOST_DEVICE void operator()(size_t item) const {
+    const size_t row = item / outputs, j = item % outputs;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < columns; ++i) {
+      sum += a[row * columns + i] * matrix[j * columns + i];
+    }
+    out[item] = sum;
   }
 };
 // Axes in another order: the output's axis k has shape[k] indices that lie

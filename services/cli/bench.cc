@@ -22,6 +22,7 @@
 #include "common/nn/norm.h"
 #include "common/nn/softmax.h"
 #include "common/ring/gemm.h"
+#include "gpu/session/device.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/bench_case.h"
 
@@ -289,6 +290,8 @@ absl::StatusOr<BenchResult> RunBench(const std::string& op,
         absl::StrJoin(BenchModels(), ", ")));
   }
   ASSIGN_OR_RETURN(const BenchCase c, it->second());
+  ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Device> device,
+                   gpu::OpenDevice(options.device));
   BenchResult result;
   result.op = op;
   result.shape = c.shape;
@@ -298,6 +301,7 @@ absl::StatusOr<BenchResult> RunBench(const std::string& op,
                      SessionSeeds::Generate(OsSeedSource()));
     TwoPartyOptions run;
     run.threads = options.threads;
+    run.accelerator = gpu::SessionsOn(device.get());
     run.prefetch = true;
     ASSIGN_OR_RETURN(const TwoPartyResult phases,
                      RunTwoParty(run, seeds, c.program, c.inputs));

@@ -12,8 +12,9 @@
 namespace tacit {
 
 struct BenchOptions {
-  int repeat = 5;   // figures are medians
-  int threads = 1;  // of each role; there are three
+  int repeat = 5;              // figures are medians
+  int threads = 1;             // of each role; there are three
+  std::string device = "cpu";  // of all roles: ParseDevice
 };
 
 struct BenchResult {

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/models/classify.h"
+#include "gpu/session/device.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/cost_json.h"
 #include "services/cli/model.h"
@@ -62,6 +63,8 @@ absl::StatusOr<ClassifyRunResult> ClassifyModel(const RunOptions& options,
   auto enter = [&](const std::string& phase) {
     if (on_phase) on_phase(phase);
   };
+  ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Device> device,
+                   gpu::OpenDevice(options.device));
   enter("loading");
   ASSIGN_OR_RETURN(LoadedModel model, LoadModel(options.model));
   ASSIGN_OR_RETURN(const TextBatch texts,
@@ -82,8 +85,9 @@ absl::StatusOr<ClassifyRunResult> ClassifyModel(const RunOptions& options,
   enter(absl::StrCat("classifying ", ShapeOf(texts).tokens(), " tokens"));
   ASSIGN_OR_RETURN(
       ClassifyResult classified,
-      ClassifyInProcess(planned.plan, shares, planned.digest, texts,
-                        {request.rounding, options.threads}));
+      ClassifyInProcess(
+          planned.plan, shares, planned.digest, texts,
+          {request.rounding, options.threads, gpu::SessionsOn(device.get())}));
   for (size_t i = 0; i < texts.tokens.size(); ++i) {
     result.texts.push_back(
         ClassOf(std::move(classified.logits[i]), texts.tokens[i].size()));

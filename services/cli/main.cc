@@ -82,6 +82,7 @@ void AddRunOptions(CLI::App& run, RunOptions& options, RequestOptions& request,
   AddPlanFile(run, options.plan);
   AddWeights(run, options.weights);
   AddThreads(run, options.threads);
+  AddDevice(run, options.device);
   run.add_flag("--in-process", in_process,
                "All roles as threads of this process");
   run.add_flag("--json", json, "Print a JSON object instead of text");
@@ -165,6 +166,7 @@ int Main(int argc, char** argv) {
   bench->add_option("--repeat", options.repeat, "Runs; medians are printed")
       ->check(CLI::Range(1, 1000));
   AddThreads(*bench, options.threads);
+  AddDevice(*bench, options.device);
   bench->add_flag("--json", json, "Print a JSON array instead of a table");
 
   ServeCommands serve(app);

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/device_name.h"
 
 namespace tacit {
 namespace {
@@ -30,6 +31,13 @@ void AddWeights(CLI::App& app, WeightMode& weights) {
 void AddThreads(CLI::App& app, int& threads) {
   app.add_option("--threads", threads, "Threads of each role")
       ->check(CLI::Range(1, 256));
+}
+void AddDevice(CLI::App& app, std::string& device) {
+  app.add_option("--device", device,
+                 "Where the roles compute: cpu, cuda or cuda:N")
+      ->check([](const std::string& text) {
+        return std::string(ParseDevice(text).status().message());
+      });
 }
 void AddPlanFile(CLI::App& app, std::string& plan) {
   app.add_option("--plan", plan,

@@ -19,6 +19,7 @@ inline constexpr char kModelHelp[] =
 void AddRounding(CLI::App& app, Rounding& rounding);
 void AddWeights(CLI::App& app, WeightMode& weights);
 void AddThreads(CLI::App& app, int& threads);
+void AddDevice(CLI::App& app, std::string& device);
 void AddPlanFile(CLI::App& app, std::string& plan);
 
 // What a user asks for, of a model of either kind.

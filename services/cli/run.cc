@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "gpu/session/device.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/cost_json.h"
 #include "services/cli/model.h"
@@ -18,7 +19,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 GenerateOptions GenerateOptionsOf(const RunOptions& options,
-                                  const ModelConfig& config) {
+                                  const ModelConfig& config,
+                                  gpu::Device* device) {
   const TextRequest& request = options.request;
   GenerateOptions out;
   out.max_tokens = request.max_tokens;
@@ -28,6 +30,7 @@ GenerateOptions GenerateOptionsOf(const RunOptions& options,
   out.stop_tokens = config.eos_ids;
   out.rounding = request.rounding;
   out.threads = options.threads;
+  out.accelerator = gpu::SessionsOn(device);
   return out;
 }
 
@@ -56,6 +59,8 @@ absl::StatusOr<RunResult> RunModel(const RunOptions& options,
   auto enter = [&](const std::string& phase) {
     if (events.on_phase) events.on_phase(phase);
   };
+  ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Device> device,
+                   gpu::OpenDevice(options.device));
   enter("loading");
   ASSIGN_OR_RETURN(LoadedModel model, LoadModel(options.model));
   ASSIGN_OR_RETURN(const auto prompts,
@@ -90,7 +95,7 @@ absl::StatusOr<RunResult> RunModel(const RunOptions& options,
       GenerateResult generated,
       GenerateInProcess(
           planned.plan, shares, planned.digest, prompts,
-          GenerateOptionsOf(options, model.config),
+          GenerateOptionsOf(options, model.config, device.get()),
           [&](size_t s, int64_t token) { return transcripts.Add(s, token); },
           std::move(embed)));
   ASSIGN_OR_RETURN(std::vector<std::string> texts, transcripts.Finish());

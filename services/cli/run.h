@@ -18,7 +18,8 @@ struct RunOptions {
   std::string plan;   // file; empty: calibrate now
   TextRequest request;
   WeightMode weights = WeightMode::kDealerHeld;
-  int threads = 1;  // of each role
+  int threads = 1;             // of each role
+  std::string device = "cpu";  // of all roles: ParseDevice
 };
 
 struct RunResult {

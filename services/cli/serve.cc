@@ -62,6 +62,7 @@ absl::StatusOr<Temporary> StartFor(const RunOptions& options,
   up.client_embedding =
       options.request.embedding_side == EmbeddingSide::kClient;
   up.threads = options.threads;
+  up.device = options.device;
   up.prefetch = 0;  // one session is all
   up.on_phase = on_phase;
   Temporary out;

@@ -83,6 +83,7 @@ ServeCommands::ServeCommands(CLI::App& app)
                  "Give the gateway the embedding's table");
   p.up->add_option("--threads", p.up_options.threads, "Threads of each role")
       ->check(CLI::Range(0, 256));
+  AddDevice(*p.up, p.up_options.device);
 }
 
 ServeCommands::~ServeCommands() = default;

@@ -87,10 +87,11 @@ std::string CommandOf(const std::string& role) {
 
 std::string RoleYaml(const fs::path& folder, const std::string& role,
                      const std::string& address, const UpOptions& options) {
-  return absl::StrCat("listen: ", address, "\n",
-                      CommonYaml(folder, role, options.insecure),
-                      "state_dir: ", (folder / "state" / role).string(),
-                      "\nthreads: ", options.threads, "\n");
+  return absl::StrCat(
+      "listen: ", address, "\n", CommonYaml(folder, role, options.insecure),
+      "state_dir: ", (folder / "state" / role).string(),
+      "\nthreads: ", options.threads, "\n",
+      role == "gateway" ? "" : absl::StrCat("device: ", options.device, "\n"));
 }
 
 // Whether a role answers its first question, soon.

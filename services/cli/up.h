@@ -28,10 +28,11 @@ struct UpOptions {
   size_t context = 0;  // 0: what the model holds, at most 1,024
   WeightMode weights = WeightMode::kDealerHeld;
   bool client_embedding = false;
-  int threads = 0;       // of each role; 0: as many as processors
-  int prefetch = 2;      // sessions that the dealer keeps ready
-  bool gateway = false;  // as a process, too
-  std::string program;   // of the roles; empty: this one
+  int threads = 0;             // of each role; 0: as many as processors
+  std::string device = "cpu";  // of dealer and parties
+  int prefetch = 2;            // sessions that the dealer keeps ready
+  bool gateway = false;        // as a process, too
+  std::string program;         // of the roles; empty: this one
   std::function<void(const std::string& phase)> on_phase;
 
   // For tests with networks and clocks of their own.

@@ -4,6 +4,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/device_name.h"
+#include "common/base/status_macros.h"
 #include "services/security/address.h"
 
 namespace tacit {
@@ -69,6 +71,17 @@ void DescribeOperations(ConfigSchema& schema, ServiceConfig& config) {
                 {"debug", "info", "warning", "error"}, "Least level to log");
   schema.Choice("log.format", &config.log.format, {"json", "text"},
                 "Form of the log");
+}
+
+void DescribeDevice(ConfigSchema& schema, std::string* device) {
+  ConfigField& field = schema.Text(
+      "device", device, "Where to compute: this host, or a CUDA device");
+  field.type = "cpu, cuda or cuda:N";
+  field.parse = [device](absl::string_view text) -> absl::Status {
+    RETURN_IF_ERROR(ParseDevice(text).status());
+    *device = std::string(text);
+    return absl::OkStatus();
+  };
 }
 
 void DescribeState(ConfigSchema& schema, std::string* state_dir,
@@ -151,6 +164,7 @@ ConfigSchema Describe(DealerConfig& config) {
   schema.Integer("limits.prefetch_sessions", &config.limits.prefetch_sessions,
                  0, 100'000, "Sessions to keep dealt ahead of use");
   DescribeDeadlines(schema, config.deadlines);
+  DescribeDevice(schema, &config.device);
   DescribeOperations(schema, config);
   return schema;
 }
@@ -170,6 +184,7 @@ ConfigSchema Describe(PartyConfig& config) {
   DescribeCommonLimits(schema, config.limits);
   DescribeMemory(schema, config.limits);
   DescribeDeadlines(schema, config.deadlines);
+  DescribeDevice(schema, &config.device);
   DescribeOperations(schema, config);
   return schema;
 }

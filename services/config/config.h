@@ -54,6 +54,7 @@ struct ServiceConfig {
   LogConfig log;
   std::string metrics_listen;  // host:port; empty: no metrics
   int64_t threads = 0;         // 0: as many as there are processors
+  std::string device = "cpu";  // cpu, cuda, cuda:N; dealer and parties
 };
 
 struct DealerConfig : ServiceConfig {

@@ -216,11 +216,18 @@ void DealerService::Deal(const SessionRef& session) {
     const std::unique_ptr<MaterialSink> sink0 = session->outbox[0].MakeSink();
     const std::unique_ptr<MaterialSink> sink1 = session->outbox[1].MakeSink();
     ThreadPool pool(options_.threads);
-    auto dealer = DealerEvaluator::Create(
-        session->seeds, session->id, model_.digest, session->program.rounding,
-        *sink0, *sink1, pool);
+    std::unique_ptr<Accelerator> accelerator;
+    auto create = [&]() -> absl::StatusOr<std::unique_ptr<DealerEvaluator>> {
+      if (options_.accelerator) {
+        ASSIGN_OR_RETURN(accelerator, options_.accelerator(-1));
+      }
+      return DealerEvaluator::Create(session->seeds, session->id, model_.digest,
+                                     session->program.rounding, *sink0, *sink1,
+                                     pool, accelerator.get());
+    };
+    auto dealer = create();
     if (dealer.ok()) {
-      (*dealer)->ShareProducts(products_);
+      if (accelerator == nullptr) (*dealer)->ShareProducts(products_);
       RunModelProgram(**dealer, model_.plan, model_.matrices,
                       session->program.shape);
       status = (*dealer)->Finish();

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "common/base/thread_pool.h"
 #include "common/gates/session.h"
+#include "common/gates/two_party.h"
 #include "common/prg/seed.h"
 #include "common/ring/gemm_batcher.h"
 #include "services/ledger/session_ledger.h"
@@ -38,7 +39,8 @@ struct DealerOptions {
   size_t prefetch_sessions = 2;
   // A session whose streams are not both taken within this time is dropped.
   absl::Duration idle_timeout = absl::Minutes(1);
-  int threads = 1;  // of each session's dealing
+  int threads = 1;                 // of each session's dealing
+  AcceleratorFactory accelerator;  // none: sessions are dealt on this host
 };
 
 // Thread-safe. A session is dealt by a thread of its own, held back by its

@@ -264,12 +264,19 @@ absl::Status PartyService::RunProgram(Running& running) {
   ObservedSource material(*running.material);
   ObservedLink gateway(session, material, metrics_,
                        TokensPerOutput(running.program.shape));
-  auto ev = PartyEvaluator::Create(
-      {options_.party, id, model_.digest, running.program.rounding}, peer,
-      material, ledger_, gateway, pool);
+  std::unique_ptr<Accelerator> accelerator;
+  auto create = [&]() -> absl::StatusOr<std::unique_ptr<PartyEvaluator>> {
+    if (options_.accelerator) {
+      ASSIGN_OR_RETURN(accelerator, options_.accelerator(options_.party));
+    }
+    return PartyEvaluator::Create({options_.party, id, model_.digest,
+                                   running.program.rounding, accelerator.get()},
+                                  peer, material, ledger_, gateway, pool);
+  };
+  auto ev = create();
   absl::Status status = ev.status();
   if (ev.ok()) {
-    (*ev)->ShareProducts(products_);
+    if (accelerator == nullptr) (*ev)->ShareProducts(products_);
     RunModelProgram(**ev, model_.plan, model_.matrices, running.program.shape);
     status = (*ev)->Finish();
   }

@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "common/base/thread_pool.h"
 #include "common/gates/session.h"
+#include "common/gates/two_party.h"
 #include "common/ring/gemm_batcher.h"
 #include "services/runtime/served_model.h"
 #include "services/runtime/session_shape.h"
@@ -40,6 +41,7 @@ struct PartyOptions {
   uint64_t memory = uint64_t{8} << 30;         // bytes, of all sessions
   absl::Duration connect = absl::Seconds(10);  // until the peer's streams come
   int threads = 1;                             // shared by the sessions
+  AcceleratorFactory accelerator;  // none: sessions compute on this host
 };
 
 // Bytes that a session takes at a party at most: a pass over its prompts or

@@ -1,7 +1,10 @@
 #include "services/runtime/roles.h"
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -10,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/models/provision.h"
+#include "gpu/session/device.h"
 #include "services/dealer/dealer_service.h"
 #include "services/gateway/gateway_service.h"
 #include "services/ledger/session_ledger.h"
@@ -61,6 +65,57 @@ ServedModel ModelOf(ProvisionedPlan plan, ModelMatrices matrices) {
   return model;
 }
 
+// Looks after the device while a service runs: health says that it does not
+// serve from the moment that the device has failed this process. Sessions end
+// with the device's error by themselves.
+class DeviceWatch {
+ public:
+  DeviceWatch(const gpu::Device* device, ServiceHost& host) {
+    if (device == nullptr) return;
+    thread_ = std::thread([this, device, &host] { Run(*device, host); });
+  }
+  ~DeviceWatch() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kInterval{10};
+
+  void Run(const gpu::Device& device, ServiceHost& host) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!changed_.wait_for(lock, kInterval, [this] { return ended_; })) {
+      const absl::Status status = device.CheckHealth();
+      if (status.ok()) continue;
+      host.SetServing(false);
+      LogEvent(LogLevel::kError, "device_unwell").Error(status);
+      return;  // the device forgives it nothing
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ended_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+absl::StatusOr<std::unique_ptr<gpu::Device>> OpenDevice(
+    const ServiceConfig& config) {
+  ASSIGN_OR_RETURN(std::unique_ptr<gpu::Device> device,
+                   gpu::OpenDevice(config.device));
+  if (device != nullptr) {
+    LogEvent(LogLevel::kInfo, "device")
+        .Public("name", device->name())
+        .Count("index", device->index())
+        .Count("memory_bytes", device->memory_bytes());
+  }
+  return device;
+}
+
 // Listens until the signal, then drains and stops `service`.
 template <typename Service>
 absl::Status Serve(const ServiceConfig& config,
@@ -68,12 +123,17 @@ absl::Status Serve(const ServiceConfig& config,
                    const ServiceCredentials& credentials, Metrics& metrics,
                    const std::vector<grpc::Service*>& services,
                    Service& service, const std::function<absl::Time()>& wait,
+                   const gpu::Device* device = nullptr,
                    PeerService* peer = nullptr) {
   ASSIGN_OR_RETURN(const auto host,
                    ServiceHost::Start(config, transport, credentials, metrics,
                                       services, peer));
   metrics.SetCertificateExpiry(credentials.Expires());
-  const absl::Time deadline = wait();
+  absl::Time deadline;
+  {
+    const DeviceWatch watch(device, *host);
+    deadline = wait();
+  }
   host->SetServing(false);
   service.Drain(deadline);
   host->Shutdown(deadline);
@@ -94,7 +154,10 @@ absl::Status RunDealer(const DealerConfig& config,
                    LoadDealerMatrices(config.model, plan));
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
   LogModel(model);
+  ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Device> device,
+                   OpenDevice(config));
   DealerOptions options;
+  options.accelerator = gpu::SessionsOn(device.get());
   options.transport = TransportOptionsOf(config, /*stripes=*/1, *credentials);
   options.limits = LimitsOf(config);
   options.max_sessions = static_cast<size_t>(config.limits.max_sessions);
@@ -108,7 +171,7 @@ absl::Status RunDealer(const DealerConfig& config,
                         });
   PlanServiceImpl plans(model);
   return Serve(config, options.transport, *credentials, metrics,
-               {&service, &plans}, service, wait);
+               {&service, &plans}, service, wait, device.get());
 }
 
 absl::Status RunParty(const PartyConfig& config,
@@ -127,8 +190,11 @@ absl::Status RunParty(const PartyConfig& config,
                    LoadPartyMatrices(config.model, id, plan));
   const ServedModel model = ModelOf(std::move(plan), std::move(matrices));
   LogModel(model);
+  ASSIGN_OR_RETURN(const std::unique_ptr<gpu::Device> device,
+                   OpenDevice(config));
   PartyOptions options;
   options.party = id;
+  options.accelerator = gpu::SessionsOn(device.get());
   options.transport = TransportOptionsOf(
       config, static_cast<int>(config.stripes), *credentials);
   options.limits = LimitsOf(config);
@@ -159,7 +225,7 @@ absl::Status RunParty(const PartyConfig& config,
       std::move(dialer), std::move(dealer));
   PlanServiceImpl plans(model);
   return Serve(config, options.transport, *credentials, metrics,
-               {service.inference(), &plans}, service, wait,
+               {service.inference(), &plans}, service, wait, device.get(),
                id == 1 ? &service.peer() : nullptr);
 }
 
