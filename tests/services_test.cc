@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "common/models/model.h"
 #include "common/models/testing.h"
 #include "common/nn/embedding.h"
+#include "gpu/session/host_device_testing.h"
 #include "services/dealer/dealer_service.h"
 #include "services/gateway/client.h"
 #include "services/party/party_service.h"
@@ -124,8 +127,10 @@ TransportOptions OptionsOf(ServiceRole role) {
 // Dealer and parties behind servers on loopback.
 class Roles {
  public:
-  explicit Roles(SharedModel model)
+  // Dealer and parties compute on devices, if there are any.
+  explicit Roles(SharedModel model, gpu::HostDevices* devices = nullptr)
       : plan_(model.plan),
+        accelerator_(devices ? devices->factory() : AcceleratorFactory()),
         models_{Served(std::move(model.dealer)),
                 Served(std::move(model.party[0])),
                 Served(std::move(model.party[1]))} {
@@ -211,6 +216,7 @@ class Roles {
     DealerOptions options;
     options.transport = OptionsOf(ServiceRole::kDealer);
     options.prefetch_sessions = 0;
+    options.accelerator = accelerator_;
     const auto authorizer = Authorizer::Insecure(
         {"tacit.local", ServiceRole::kDealer, ""}, TacitMethodRules());
     dealer_ = std::make_unique<DealerService>(
@@ -226,6 +232,7 @@ class Roles {
     Party& party = party_[b];
     PartyOptions options;
     options.party = b;
+    options.accelerator = accelerator_;
     options.transport = OptionsOf(PartyRole(b));
     std::unique_ptr<PeerDialer> dialer;
     if (b == 0) {
@@ -245,6 +252,7 @@ class Roles {
   }
 
   const ModelPlan plan_;
+  const AcceleratorFactory accelerator_;
   const PlanDigest digest_ = {1, 2, 3};
   const ServedModel models_[3];  // dealer, party 0, party 1
   const TestCredentials credentials_ = Insecure();
@@ -277,17 +285,27 @@ void ExpectDeclared(const Roles& roles, const Program& program,
             declared->material_bytes[0] + declared->material_bytes[1]);
 }
 
-class ServicesTest : public testing::TestWithParam<Rounding> {};
+// Roles on the host, and on devices.
+class ServicesTest : public testing::TestWithParam<std::tuple<Rounding, bool>> {
+ protected:
+  Rounding rounding() const { return std::get<0>(GetParam()); }
+  gpu::HostDevices* devices() {
+    return std::get<1>(GetParam()) ? &devices_ : nullptr;
+  }
+
+ private:
+  gpu::HostDevices devices_{{-1, 0, 1}};
+};
 
 TEST_P(ServicesTest, ClassifyAsThePlainEvaluatorDoes) {
   auto model = MakeModel(Architecture::kBertClassifier);
   ASSERT_OK(model);
   const ModelPlan plan = model->plan;
   const ModelMatrices plain = model->plain;
-  Roles roles(*std::move(model));
+  Roles roles(*std::move(model), devices());
   const TextBatch texts = {{{1, 2, 3, 4}, {36}, {5, 6}},
                            {{0, 0, 1, 1}, {0}, {0, 1}}};
-  const auto got = roles.client().Classify(texts, {{}, GetParam()});
+  const auto got = roles.client().Classify(texts, {{}, rounding()});
   ASSERT_OK(got);
   EXPECT_EQ(got->sessions, 1);
   roles.Stop();
@@ -297,7 +315,7 @@ TEST_P(ServicesTest, ClassifyAsThePlainEvaluatorDoes) {
   };
   const auto seeds = roles.seeds().FirstSession();
   ASSERT_OK(seeds);
-  const auto want = RunPlain(WithRounding(GetParam()), *seeds, program,
+  const auto want = RunPlain(WithRounding(rounding()), *seeds, program,
                              {{{1, 2, 3, 4, 36, 5, 6}, TokenWidth(37)},
                               {{0, 0, 1, 1, 0, 0, 1}, TokenWidth(2)}});
   ASSERT_OK(want);
@@ -307,7 +325,7 @@ TEST_P(ServicesTest, ClassifyAsThePlainEvaluatorDoes) {
         got->logits[i / 3][i % 3],
         std::ldexp(static_cast<double>((*want)[0][i]), -kEncoderLogitFrac));
   }
-  ExpectDeclared(roles, program, GetParam());
+  ExpectDeclared(roles, program, rounding());
 }
 
 TEST_P(ServicesTest, GenerateAsThePlainEvaluatorDoes) {
@@ -315,10 +333,10 @@ TEST_P(ServicesTest, GenerateAsThePlainEvaluatorDoes) {
   ASSERT_OK(model);
   const ModelPlan plan = model->plan;
   const ModelMatrices plain = model->plain;
-  Roles roles(*std::move(model));
+  Roles roles(*std::move(model), devices());
   InferOptions options;
   options.max_tokens = 1;  // a further one would need the first as an input
-  options.rounding = GetParam();
+  options.rounding = rounding();
   const std::vector<std::vector<int64_t>> prompts = {{1, 2, 3}, {30}};
   const auto got = roles.client().Infer(prompts, options,
                                         [](size_t, int64_t) { return true; });
@@ -331,7 +349,7 @@ TEST_P(ServicesTest, GenerateAsThePlainEvaluatorDoes) {
   };
   const auto seeds = roles.seeds().FirstSession();
   ASSERT_OK(seeds);
-  const auto want = RunPlain(WithRounding(GetParam()), *seeds, program,
+  const auto want = RunPlain(WithRounding(rounding()), *seeds, program,
                              {{{1, 2, 3, 30}, TokenWidth(37)}});
   ASSERT_OK(want);
   for (size_t s = 0; s < prompts.size(); ++s) {
@@ -340,12 +358,57 @@ TEST_P(ServicesTest, GenerateAsThePlainEvaluatorDoes) {
                                   -kLogitFrac));
     }
   }
-  ExpectDeclared(roles, program, GetParam());
+  ExpectDeclared(roles, program, rounding());
 }
 
 INSTANTIATE_TEST_SUITE_P(Roundings, ServicesTest,
-                         testing::Values(Rounding::kStochastic,
-                                         Rounding::kFaithful));
+                         testing::Combine(testing::Values(Rounding::kStochastic,
+                                                          Rounding::kFaithful),
+                                          testing::Bool()));
+
+// Sessions on one device share its weights; when they have ended, nothing of
+// theirs is left.
+TEST(ServicesDeviceTest, SessionsAtOnceShareADevice) {
+  auto model = MakeModel(Architecture::kLlama);
+  ASSERT_OK(model);
+  gpu::HostDevices devices({-1, 0, 1});
+  {
+    Roles roles(*std::move(model), &devices);
+    std::vector<std::thread> users;
+    std::vector<std::vector<int64_t>> tokens(4);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      users.emplace_back([&, i] {
+        InferOptions options;
+        options.max_tokens = 4;
+        const auto got = roles.client().Infer(
+            {{1, 2, 3}}, options, [](size_t, int64_t) { return true; });
+        EXPECT_OK(got);
+        if (got.ok()) tokens[i] = got->sequences[0].tokens;
+      });
+    }
+    for (std::thread& user : users) user.join();
+    for (const std::vector<int64_t>& one : tokens) {
+      EXPECT_EQ(one.size(), 4u);
+      EXPECT_EQ(one, tokens[0]);
+    }
+  }
+  EXPECT_EQ(devices.bytes_left(), 0u);
+}
+
+// Its user is told, and the next session is served.
+TEST(ServicesDeviceTest, ADeviceWithTooLittleMemoryEndsTheSessionOnly) {
+  auto model = MakeModel(Architecture::kBertClassifier);
+  ASSERT_OK(model);
+  gpu::HostDevices devices({1}, /*capacity=*/size_t{1} << 20);
+  Roles roles(*std::move(model), &devices);
+  const TextBatch large = {{std::vector<int64_t>(32, 7)}, {}};
+  const absl::Status status = roles.client().Classify(large, {}).status();
+  // The party's own words, or those of its peer that lost it.
+  EXPECT_TRUE(absl::IsResourceExhausted(status) || absl::IsUnavailable(status))
+      << status;
+  EXPECT_THAT(status.message(), testing::HasSubstr("bytes of device memory"));
+  EXPECT_OK(roles.client().Classify({{{1, 2, 3}}, {}}, {}));
+}
 
 TEST(ServicesKindTest, TheOtherKindOfRequestIsRefusedBeforeASessionIsOpened) {
   auto classifier = MakeModel(Architecture::kBertClassifier);
