@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Checks and measures the CUDA backend on this machine's GPU, in under ten minutes:
-# every kernel against its reference, the small checks under compute-sanitizer, and
-# the kernels' benchmarks.
+# every kernel against its reference, the small checks under compute-sanitizer, the
+# kernels' benchmarks, and whole models with random weights.
 #
 #   bench/gpu.sh [RESULTS]    a folder for logs, results.json and table.txt
 #
 # Runs what bench/gpu_pack.sh packed, from where it was unpacked, or build/cuda/bin
-# of a source tree (make cuda): gpu_check, gpu_fault_check, every gpu_*_test and
-# every gpu_*_benchmark. Nothing else is needed but the driver; cuBLASLt and
-# compute-sanitizer are used where they are found. Exit status: 0 all passed, 1 a
+# of a source tree (make cuda): gpu_check, gpu_fault_check, every gpu_*_test, every
+# gpu_*_benchmark and gpu_end_to_end. Nothing else is needed but the driver; cuBLASLt
+# and compute-sanitizer are used where they are found. Exit status: 0 all passed, 1 a
 # step failed or ran out of time, 2 there is no usable GPU.
 set -uo pipefail
 
@@ -21,6 +21,7 @@ else
 fi
 readonly results=${1:-gpu-results}
 readonly deadline=$((SECONDS + 570))
+readonly for_models=210  # seconds of it that are kept for the last step
 mkdir -p "$results" || exit 1
 
 if [[ ! -x $bin/gpu_check ]]; then
@@ -57,11 +58,12 @@ fi
 
 failed=0
 steps=()
+steps_end=$((deadline - for_models))
 
 # step NAME LIMIT COMMAND...: runs it with a limit in seconds, or with what is left
-# of the ten minutes; output goes to a log.
+# until steps_end; output goes to a log.
 step() {
-  local name=$1 limit=$2 left=$((deadline - SECONDS)) began=$SECONDS rc state
+  local name=$1 limit=$2 left=$((steps_end - SECONDS)) began=$SECONDS rc state
   shift 2
   if ((left < 5)); then
     rc=124
@@ -121,6 +123,10 @@ for program in "$bin"/gpu_*_benchmark; do
   fi
 done
 
+steps_end=$deadline
+rm -f "$results/gpu_end_to_end.json"
+step gpu_end_to_end 300 "$bin/gpu_end_to_end" --json "$results/gpu_end_to_end.json"
+
 {
   printf '{"device": "%s", "version": "%s", "passed": %s,\n "steps": [' \
     "$device" "$(cat "$here/version" 2>/dev/null || echo unknown)" \
@@ -134,7 +140,10 @@ done
     cat "$file"
     separator=,
   done
-  printf '}}\n'
+  printf '},\n "end_to_end": '
+  # There is none if not even the first model was measured.
+  cat "$results/gpu_end_to_end.json" 2>/dev/null || echo null
+  printf '}\n'
 } >"$results/results.json"
 
 {
@@ -142,6 +151,8 @@ done
   for file in "$results"/gpu_*_benchmark.log; do
     if [[ -s $file ]]; then grep -E '^(BM_|Benchmark)' "$file"; fi
   done
+  # Without lines on its progress.
+  grep -v '^gpu_end_to_end: ' "$results/gpu_end_to_end.log" 2>/dev/null
 } | tee "$results/table.txt"
 ((failed)) && echo "gpu: something failed; logs are in $results" >&2
 exit "$failed"

@@ -1,7 +1,5 @@
 #include "gpu/session/weights.h"
 
-#include <algorithm>
-
 #include "gpu/elementwise/ring_ops-inl.h"
 
 namespace tacit::gpu {
@@ -11,19 +9,15 @@ namespace {
 // dealer's weights, which are small integers, and not shares, which are of any
 // size.
 int DigitsOf(const Words& entries, int width) {
-  int64_t least = 0, greatest = 0;
+  int digits = 2;
   for (uint64_t word : entries) {
     const int64_t v = static_cast<int64_t>(word);
-    least = std::min(least, v);
-    greatest = std::max(greatest, v);
-  }
-  for (int digits : {2, 3}) {
-    if (digits < LimbsOf(width) && least >= LeastOf(digits) &&
-        greatest <= GreatestOf(digits)) {
-      return digits;
+    // A share ends the search at once.
+    while (v < LeastOf(digits) || v > GreatestOf(digits)) {
+      if (++digits > 3) return 0;
     }
   }
-  return 0;
+  return digits < LimbsOf(width) ? digits : 0;
 }
 
 }  // namespace
