@@ -415,7 +415,8 @@ struct LaneBits {
 };
 
 // Tables padded with zeros to whole words of bits and interleaved:
-// [length / kWide][tables][kWide], as the sums read them.
+// [length / kWide][tables][kWide], as the sums read them. A single table that
+// is padded already is that by itself.
 Words InterleaveTables(std::span<const std::span<const uint64_t>> tables,
                        size_t length) {
   const size_t padded = (length + 63) / 64 * 64;
@@ -503,27 +504,30 @@ class BitsSink {
 class SumSink {
  public:
   SumSink(int party, size_t length,
-          std::span<const std::span<const uint64_t>> tables,
+          std::span<const std::span<const uint64_t>> tables, bool padded,
           std::span<const std::span<uint64_t>> out)
       : negate_(-uint64_t(party)),
         length_(length),
-        tables_(InterleaveTables(tables, length)),
+        interleaved_(padded && tables.size() == 1
+                         ? Words()
+                         : InterleaveTables(tables, length)),
+        tables_(interleaved_.empty() ? tables[0].data() : interleaved_.data()),
         out_(out) {}
 
   HWY_INLINE void Take(const Block* blocks, size_t first, size_t used) {
     uint64_t sums[kMaxWindowTables][kTile];
     switch (out_.size()) {
       case 1:
-        SumTile<1>(blocks, used, length_, tables_.data(), sums);
+        SumTile<1>(blocks, used, length_, tables_, sums);
         break;
       case 2:
-        SumTile<2>(blocks, used, length_, tables_.data(), sums);
+        SumTile<2>(blocks, used, length_, tables_, sums);
         break;
       case 3:
-        SumTile<3>(blocks, used, length_, tables_.data(), sums);
+        SumTile<3>(blocks, used, length_, tables_, sums);
         break;
       case 4:
-        SumTile<4>(blocks, used, length_, tables_.data(), sums);
+        SumTile<4>(blocks, used, length_, tables_, sums);
         break;
     }
     for (size_t q = 0; q < out_.size(); ++q) {
@@ -537,7 +541,8 @@ class SumSink {
  private:
   uint64_t negate_;  // all ones for party 1
   size_t length_;
-  Words tables_;
+  Words interleaved_;
+  const uint64_t* tables_;
   std::span<const std::span<uint64_t>> out_;
 };
 
@@ -725,9 +730,10 @@ uint64_t WindowKernel(const DpfKeys& keys, std::span<const uint64_t> start,
 
 uint64_t WindowSumKernel(const DpfKeys& keys, std::span<const uint64_t> start,
                          std::span<const std::span<const uint64_t>> tables,
+                         bool padded,
                          std::span<const std::span<uint64_t>> out) {
   const size_t length = tables[0].size();
-  SumSink sink(keys.party, length, tables, out);
+  SumSink sink(keys.party, length, tables, padded, out);
   if (!DpfIsDirect(keys.m)) return EvalWindows(keys, start, length, sink);
   EvalDirectWindows(keys, start, length, sink);
   return 0;
@@ -838,6 +844,7 @@ uint64_t CountedDpfEvalWindow(const DpfKeys& keys,
 uint64_t CountedDpfWindowSum(const DpfKeys& keys,
                              std::span<const uint64_t> start,
                              std::span<const std::span<const uint64_t>> tables,
+                             bool padded,
                              std::span<const std::span<uint64_t>> out) {
   RequireKeys(keys, start.size());
   Require(tables.size() <= kMaxWindowTables, "at most kMaxWindowTables tables");
@@ -848,7 +855,8 @@ uint64_t CountedDpfWindowSum(const DpfKeys& keys,
     Require(tables[q].size() == tables[0].size(), "tables of one length");
     Require(out[q].size() == keys.count, "one output per key and table");
   }
-  return HWY_DYNAMIC_DISPATCH(WindowSumKernel)(keys, start, tables, out);
+  return HWY_DYNAMIC_DISPATCH(WindowSumKernel)(keys, start, tables, padded,
+                                               out);
 }
 
 }  // namespace internal
@@ -877,7 +885,27 @@ void DpfEvalWindow(const DpfKeys& keys, std::span<const uint64_t> start,
 void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
                   std::span<const std::span<const uint64_t>> tables,
                   std::span<const std::span<uint64_t>> out) {
-  internal::CountedDpfWindowSum(keys, start, tables, out);
+  internal::CountedDpfWindowSum(keys, start, tables, /*padded=*/false, out);
+}
+
+WindowTables::WindowTables(
+    std::initializer_list<std::span<const int64_t>> tables) {
+  for (const std::span<const int64_t> table : tables) {
+    length_ = table.size();
+    Words& reversed = reversed_.emplace_back((length_ + 63) / 64 * 64);
+    const auto end = std::copy(table.rbegin(), table.rend(), reversed.begin());
+    std::fill(end, reversed.end(), 0);
+  }
+}
+
+void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
+                  const WindowTables& tables,
+                  std::span<const std::span<uint64_t>> out) {
+  std::vector<std::span<const uint64_t>> views;
+  for (size_t q = 0; q < tables.count(); ++q) {
+    views.push_back(tables.reversed(q));
+  }
+  internal::CountedDpfWindowSum(keys, start, views, /*padded=*/true, out);
 }
 
 uint64_t DpfWindowAes(int m, size_t length, size_t count) {

@@ -494,7 +494,8 @@ TEST_P(DpfTest, CountedAesIsAsDeclared) {
         Table sum(count);
         const std::span<const uint64_t> in[1] = {table};
         const std::span<uint64_t> to[1] = {sum};
-        EXPECT_EQ(internal::CountedDpfWindowSum(keys, pair.alpha(), in, to),
+        EXPECT_EQ(internal::CountedDpfWindowSum(keys, pair.alpha(), in,
+                                                /*padded=*/false, to),
                   DpfWindowAes(m, length, count));
       }
     }

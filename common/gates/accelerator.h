@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/buffer.h"
+#include "common/fss/dpf.h"
 #include "common/gates/schema.h"
 #include "common/gates/session.h"
 #include "common/gates/values.h"
@@ -127,9 +128,9 @@ class AcceleratorBlock {
 
   // interpolated.h. `high` is the first index above the window.
   virtual void InterpolatedKeys(const Wire& x, const InterpolatedTable& table,
-                                bool has_tail, uint64_t high, Words& sums,
-                                Words& slopes, Bytes& above,
-                                Bytes& positive) = 0;
+                                const WindowTables& windows, bool has_tail,
+                                uint64_t high, Words& sums, Words& slopes,
+                                Bytes& above, Bytes& positive) = 0;
   struct InterpolatedSums {
     const Wire& sum;
     const Wire& slope;

@@ -1,6 +1,8 @@
 #include "common/gates/exp2.h"
 
 #include <array>
+#include <map>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,20 @@ constexpr std::array<uint64_t, 32> kRoots = {
 uint64_t MulFraction(uint64_t a, uint64_t b) {
   const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
   return static_cast<uint64_t>((product + (uint64_t{1} << 62)) >> 63);
+}
+
+// 2^F for every fraction F of f bits, at `bits` bits; made once in a process.
+const std::vector<uint64_t>& Powers(int f, int bits) {
+  static std::mutex mutex;
+  static auto& made = *new std::map<std::pair<int, int>, std::vector<uint64_t>>;
+  std::lock_guard<std::mutex> lock(mutex);
+  std::vector<uint64_t>& powers = made[{f, bits}];  // stays where it is
+  if (powers.empty()) {
+    for (uint64_t i = 0; i < uint64_t{1} << f; ++i) {
+      powers.push_back(PowerOfTwoFraction(i, f, +1, bits));
+    }
+  }
+  return powers;
 }
 
 }  // namespace
@@ -77,7 +93,7 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
   const int64_t high = params.max_exponent + 1;
   std::vector<int64_t> table(length);
   for (size_t i = 0; i < length; ++i) table[i] = int64_t{1} << i;
-  const Words reversed = ReversedTable(table);
+  const WindowTables window({table});
 
   Words sums = MakeWords(ev, n);
   Bytes positive = MakeSigns(ev, n);
@@ -97,10 +113,9 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
           start[i] =
               ((*x.hat)[block.begin() + i] >> f) - static_cast<uint64_t>(high);
         }
-        const std::array<std::span<const uint64_t>, 1> tables = {reversed};
         const std::array<std::span<uint64_t>, 1> to = {
             std::span(sums).subspan(block.begin(), block.count())};
-        DpfWindowSum(block.Dpf(), start, tables, to);
+        DpfWindowSum(block.Dpf(), start, window, to);
       },
       [&](PlainBlock& block) {
         for (size_t i = 0; i < block.count(); ++i) {
@@ -116,8 +131,8 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, m, f, static_cast<uint64_t>(high), reversed, sums,
-                        positive);
+        block.WindowSum(x, m, f, static_cast<uint64_t>(high),
+                        window.reversed(0), sums, positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), 0};
@@ -125,12 +140,8 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
   const Wire u = ev.Open(masked);
   ev.Await(u);
 
-  // 2^F for every fraction: F is public, so a table may be indexed by it.
-  std::vector<uint64_t> powers(ev.is_dealer() || ev.is_cost() ? 0
-                                                              : size_t{1} << f);
-  for (size_t i = 0; i < powers.size(); ++i) {
-    powers[i] = PowerOfTwoFraction(i, f, +1, params.public_bits);
-  }
+  // F is public, so a table may be indexed by it.
+  const std::vector<uint64_t>& powers = Powers(f, params.public_bits);
   Words part = MakeWords(ev, n);
   ev.RunBlocks(
       kGate, SumSchema(ring, width), n,

@@ -31,12 +31,6 @@ bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x,
   return true;
 }
 
-Words ReversedTable(std::span<const int64_t> table) {
-  Words reversed(table.size());
-  std::copy(table.rbegin(), table.rend(), reversed.begin());
-  return reversed;
-}
-
 Schema SumSchema(const SumRing& ring, int width) {
   std::vector<Field> fields(2, ShareField(width));
   if (ring.extends()) fields.push_back(ShareField(ring.missing()));

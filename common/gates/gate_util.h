@@ -45,9 +45,6 @@ inline void SetWords(const Evaluator& ev, Words part, Share& out) {
 bool CheckWindow(Evaluator& ev, absl::string_view gate, const Wire& x,
                  int shift, int m, int64_t low, size_t length);
 
-// The table from its end, as ascending leaves j = x_hat - v meet it.
-Words ReversedTable(std::span<const int64_t> table);
-
 // The ring in which a window sum is opened: the smallest that Extend takes for
 // these entries, n bits with 2^(n-2) > |entry|, at most `width` bits. A sum
 // that is needed in a wider ring is extended afterwards, as in Extend: with

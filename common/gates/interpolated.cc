@@ -67,6 +67,12 @@ int64_t LargestSum(const InterpolatedTable& table) {
   return static_cast<int64_t>(std::min(largest, kMost));
 }
 
+std::shared_ptr<const WindowTables> Windows(const InterpolatedTable& table) {
+  return std::make_shared<WindowTables>(
+      std::initializer_list<std::span<const int64_t>>{table.value,
+                                                      table.slope});
+}
+
 // What lies above the window is a multiple of 2^this.
 int TailShift(const Wire& x, const InterpolatedTable& table, int width) {
   if (table.identity_above) return table.out_frac - x.frac;
@@ -92,6 +98,7 @@ class Form {
       : x_(x),
         table_(table),
         width_(width),
+        windows_(table.windows ? table.windows : Windows(table)),
         has_tail_(table.identity_above || table.constant_above != 0),
         tail_shift_(TailShift(x, table, width)),
         sum_ring_(std::array{LargestSum(table)}, width),
@@ -146,6 +153,7 @@ class Form {
   const Wire& x_;
   const InterpolatedTable& table_;
   const int width_;
+  const std::shared_ptr<const WindowTables> windows_;
   const bool has_tail_;
   const int tail_shift_;
   const SumRing sum_ring_, slope_ring_;
@@ -177,13 +185,10 @@ void Form::EvalKeys(EvalBlock& block, Words& sums, Words& slopes,
     EvalIntervals(keys, start, ends, std::span(above).subspan(begin, count));
   }
   for (uint64_t& u : start) u -= high() - 1;
-  const Words value = ReversedTable(table_.value);
-  const Words slope = ReversedTable(table_.slope);
-  const std::array<std::span<const uint64_t>, 2> tables = {value, slope};
   const std::array<std::span<uint64_t>, 2> to = {
       std::span(sums).subspan(begin, count),
       std::span(slopes).subspan(begin, count)};
-  DpfWindowSum(keys, start, tables, to);
+  DpfWindowSum(keys, start, *windows_, to);
   for (size_t i = 0; i < count; ++i) {
     to[0][i] = (to[0][i] << table_.value_shift) + to[1][i] * StepPart(hat[i]);
   }
@@ -228,8 +233,8 @@ void Form::Open(Evaluator& ev, absl::string_view gate) {
       [&](EvalBlock& block) { EvalKeys(block, sums, slopes, above); },
       [&](PlainBlock& block) { PlainSums(block, sums, slopes, above); },
       [&](AcceleratorBlock& block) {
-        block.InterpolatedKeys(x_, table_, has_tail_, high(), sums, slopes,
-                               above, positive_);
+        block.InterpolatedKeys(x_, table_, *windows_, has_tail_, high(), sums,
+                               slopes, above, positive_);
       });
   Share sum{x_.shape, sum_ring_.width()}, slope{x_.shape, slope_ring_.width()};
   SetWords(ev, std::move(sums), sum);
@@ -379,6 +384,10 @@ Schema FormSchema(const std::vector<int>& shifts, int width, int copies) {
 }
 
 }  // namespace
+
+void PrepareWindows(InterpolatedTable& table) {
+  table.windows = Windows(table);
+}
 
 Share Interpolated(Evaluator& ev, const Wire& x, const InterpolatedTable& table,
                    int width) {

@@ -4,6 +4,7 @@
 #define TACIT_COMMON_GATES_INTERPOLATED_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/gates/evaluator.h"
@@ -25,7 +26,12 @@ struct InterpolatedTable {
   int out_frac;
   bool identity_above = false;
   int64_t constant_above = 0;  // in units of 2^-out_frac
+  // Values and slopes as sums over windows read them; null: made at every use.
+  std::shared_ptr<const WindowTables> windows = nullptr;
 };
+
+// Sets `windows`; the tables must not change afterwards.
+void PrepareWindows(InterpolatedTable& table);
 
 // Share over Z_{2^width}.
 //

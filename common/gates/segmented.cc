@@ -17,6 +17,12 @@ int IndexBits(const SegmentedTable& table, size_t segment) {
   return std::bit_width(table.table[segment].size() - 1);
 }
 
+std::shared_ptr<const WindowTables> Window(const SegmentedTable& table,
+                                           size_t segment) {
+  return std::make_shared<WindowTables>(
+      std::initializer_list<std::span<const int64_t>>{table.table[segment]});
+}
+
 bool Check(Evaluator& ev, const Wire& x, const SegmentedTable& table,
            int width) {
   const size_t segments = table.table.size();
@@ -60,6 +66,13 @@ bool Check(Evaluator& ev, const Wire& x, const SegmentedTable& table,
 
 }  // namespace
 
+void PrepareWindows(SegmentedTable& table) {
+  table.windows.clear();
+  for (size_t i = 0; i < table.table.size(); ++i) {
+    table.windows.push_back(Window(table, i));
+  }
+}
+
 Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
                 int width) {
   Share out{x.shape, width, table.out_frac};
@@ -69,19 +82,19 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
   const int m = table.domain_bits;
 
   std::vector<Field> keys = {DpfField(m, static_cast<int>(segments) + 1)};
-  std::vector<Words> reversed;
+  std::vector<std::shared_ptr<const WindowTables>> windows = table.windows;
   std::vector<int64_t> low(segments), high(segments);  // of indices, inclusive
   std::vector<AcceleratorBlock::Segment> pieces;
   for (size_t i = 0; i < segments; ++i) {
     const size_t length = table.table[i].size();
     keys.push_back(DpfField(IndexBits(table, i), /*paths=*/0, {length}));
-    reversed.push_back(ReversedTable(table.table[i]));
+    if (table.windows.empty()) windows.push_back(Window(table, i));
     low[i] = table.boundaries[i] >> table.shift[i];
     high[i] = low[i] + static_cast<int64_t>(length) - 1;
   }
   for (size_t i = 0; i < segments; ++i) {
     pieces.push_back({IndexBits(table, i), table.shift[i],
-                      static_cast<uint64_t>(high[i]), reversed[i]});
+                      static_cast<uint64_t>(high[i]), windows[i]->reversed(0)});
   }
   // index(words): the truncated wire of segment i.
   auto index = [&](const Words& words, const auto& block, size_t i) {
@@ -119,9 +132,8 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
         for (size_t i = 0; i < segments; ++i) {
           Words start = index(*x.hat, block, i);
           for (uint64_t& u : start) u -= static_cast<uint64_t>(high[i]);
-          const std::array<std::span<const uint64_t>, 1> tables = {reversed[i]};
           const std::array<std::span<uint64_t>, 1> to = {sum};
-          DpfWindowSum(block.Dpf(), start, tables, to);
+          DpfWindowSum(block.Dpf(), start, *windows[i], to);
           for (size_t e = 0; e < count; ++e) {
             sums[(begin + e) * segments + i] = sum[e];
           }

@@ -3,6 +3,7 @@
 #define TACIT_COMMON_GATES_SEGMENTED_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/gates/evaluator.h"
@@ -20,7 +21,12 @@ struct SegmentedTable {
   std::vector<int> shift;
   std::vector<std::vector<int64_t>> table;
   int out_frac;
+  // Each table as sums over windows read it; empty: made at every use.
+  std::vector<std::shared_ptr<const WindowTables>> windows = {};
 };
+
+// Fills `windows`; the tables must not change afterwards.
+void PrepareWindows(SegmentedTable& table);
 
 // Share over Z_{2^width}. Which segment: exact, from prefix parities of one key
 // at r mod 2^m. Each segment's table has a key of its own on the few low bits

@@ -19,8 +19,7 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
   }
   ev.Await(x);
   const size_t n = out.size(), length = table.size();
-  // Leaf j = x_hat - v: ascending leaves meet the table from its end.
-  const Words reversed = ReversedTable(table);
+  const WindowTables window({table});
   const int64_t high = low + static_cast<int64_t>(length) - 1;
 
   Words sums = MakeWords(ev, n);
@@ -36,10 +35,9 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
         for (size_t i = 0; i < block.count(); ++i) {
           start[i] = (*x.hat)[block.begin() + i] - static_cast<uint64_t>(high);
         }
-        const std::array<std::span<const uint64_t>, 1> tables = {reversed};
         const std::array<std::span<uint64_t>, 1> to = {
             std::span(sums).subspan(block.begin(), block.count())};
-        DpfWindowSum(block.Dpf(), start, tables, to);
+        DpfWindowSum(block.Dpf(), start, window, to);
       },
       [&](PlainBlock& block) {
         for (size_t i = 0; i < block.count(); ++i) {
@@ -50,8 +48,8 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, m, 0, static_cast<uint64_t>(high), reversed, sums,
-                        positive);
+        block.WindowSum(x, m, 0, static_cast<uint64_t>(high),
+                        window.reversed(0), sums, positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), frac};

@@ -234,6 +234,7 @@ absl::StatusOr<InterpolatedTable> ActivationTable(
     table.value.push_back(line.value);
     table.slope.push_back(line.slope);
   }
+  PrepareWindows(table);
   return table;
 }
 

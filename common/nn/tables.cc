@@ -81,6 +81,7 @@ absl::StatusOr<SegmentedTable> Build(const PowerTableSpec& spec, Function f) {
     if (!status.ok()) return status;
     begin = next;
   }
+  PrepareWindows(table);
   return table;
 }
 

@@ -66,8 +66,9 @@ class GateBlock final : public AcceleratorBlock {
   void Histogram(const Wire& k, size_t length, size_t buckets,
                  Words& out) override;
   void InterpolatedKeys(const Wire& x, const InterpolatedTable& table,
-                        bool has_tail, uint64_t high, Words& sums,
-                        Words& slopes, Bytes& above, Bytes& positive) override;
+                        const WindowTables& windows, bool has_tail,
+                        uint64_t high, Words& sums, Words& slopes, Bytes& above,
+                        Bytes& positive) override;
   void FinishInterpolated(const Wire& x, const InterpolatedTable& table,
                           const InterpolatedSums& sums, const Wire* y,
                           Words& out) override;

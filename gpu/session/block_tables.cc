@@ -259,8 +259,9 @@ void GateBlock::Histogram(const Wire& k, size_t length, size_t buckets,
 }
 
 void GateBlock::InterpolatedKeys(const Wire& x, const InterpolatedTable& table,
-                                 bool has_tail, uint64_t high, Words& sums,
-                                 Words& slopes, Bytes& above, Bytes& positive) {
+                                 const WindowTables& windows, bool has_tail,
+                                 uint64_t high, Words& sums, Words& slopes,
+                                 Bytes& above, Bytes& positive) {
   const int step_bits = table.step_bits;
   if (is_dealer()) {
     DealKeys({At(x.mask, begin()), x.width, step_bits},
@@ -281,8 +282,8 @@ void GateBlock::InterpolatedKeys(const Wire& x, const InterpolatedTable& table,
   args.start = {hat, x.width, step_bits, high - 1};
   args.length = table.value.size();
   args.table_count = 2;
-  args.tables[0] = session_.Constants(ReversedTable(table.value));
-  args.tables[1] = session_.Constants(ReversedTable(table.slope));
+  args.tables[0] = session_.Constants(windows.reversed(0));
+  args.tables[1] = session_.Constants(windows.reversed(1));
   args.interpolate = true;
   args.step_bits = step_bits;
   args.value_shift = table.value_shift;
