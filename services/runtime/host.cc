@@ -104,6 +104,7 @@ absl::Status RunUntilSignal(
         serve) {
   RETURN_IF_ERROR(HardenProcess());
   KeepFreedMemory();
+  ForgoMutexChecks();
   RETURN_IF_ERROR(ShutdownSignals::Block());
   ASSIGN_OR_RETURN(const LogLevel level, ParseLogLevel(config.log.level));
   InitLog({role, level, config.log.format == "json", {}});

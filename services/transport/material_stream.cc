@@ -1,13 +1,16 @@
 #include "services/transport/material_stream.h"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +18,7 @@
 #include "common/base/buffer.h"
 #include "common/base/status_macros.h"
 #include "services/transport/byte_buffer.h"
+#include "services/transport/event_queue.h"
 #include "services/transport/status.h"
 #include "tacit/v1/dealer.pb.h"
 
@@ -24,6 +28,11 @@ namespace {
 constexpr char kMethod[] = "/tacit.v1.DealerService/StreamMaterial";
 constexpr int kChunkField = v1::StreamMaterialResponse::kChunkFieldNumber;
 constexpr size_t kLengthBytes = sizeof(uint64_t);  // before each record
+// Of a chunk that is not full. Dealing runs ahead, so that parties see little
+// of it.
+constexpr std::chrono::milliseconds kLongestWait{1};
+// How often a stream that is silent is looked at.
+constexpr absl::Duration kPoll = absl::Milliseconds(100);
 
 // Part of a buffer, which several parts may share.
 struct Part {
@@ -46,15 +55,18 @@ grpc::ByteBuffer EncodeChunk(const Part& part) {
 }  // namespace
 
 // What is committed and not sent. Guarded by mutex, except as noted.
-struct MaterialOutbox::State : public RawStream::Handler {
+struct MaterialOutbox::State : public RawStream::Handler,
+                               std::enable_shared_from_this<State> {
   explicit State(const TransportOptions& options) : options(options) {}
 
   // Blocks while too much waits.
   absl::Status Push(Part part);
   absl::Status Finish();
   void Abort(const absl::Status& status);
-  // Sends the next chunk, or ends the stream, if it is time.
-  void Send();
+  // Sends the next chunk, or ends the stream, if it is time. A chunk that is
+  // not full waits for more until it is due: a party pays for each chunk that
+  // it receives, and most gates' records are small.
+  void Send(bool due = false);
 
   void OnMessage(int, grpc::ByteBuffer&) override {}
   void OnWritten(int) override;
@@ -71,6 +83,8 @@ struct MaterialOutbox::State : public RawStream::Handler {
   absl::Status status;
   bool taken = false;
   std::shared_ptr<RawStream> stream;
+  bool waiting = false;  // for `alarm`, until what is queued is due
+  grpc::Alarm alarm;
 };
 
 absl::Status MaterialOutbox::State::Push(Part part) {
@@ -105,7 +119,7 @@ absl::Status MaterialOutbox::State::Push(Part part) {
   return absl::OkStatus();
 }
 
-void MaterialOutbox::State::Send() {
+void MaterialOutbox::State::Send(bool due) {
   std::shared_ptr<RawStream> to;
   grpc::ByteBuffer chunk;
   bool close = false;
@@ -119,6 +133,21 @@ void MaterialOutbox::State::Send() {
     if (!close) {
       if (queue.empty()) return;
       Part& front = queue.front();
+      const bool full = queue.size() > 1 || finished ||
+                        front.size() >= options.material_chunk_bytes;
+      if (!full && !due) {
+        if (!std::exchange(waiting, true)) {
+          alarm.Set(std::chrono::system_clock::now() + kLongestWait,
+                    [self = shared_from_this()](bool) {
+                      {
+                        std::lock_guard<std::mutex> relock(self->mutex);
+                        self->waiting = false;
+                      }
+                      self->Send(/*due=*/true);
+                    });
+        }
+        return;
+      }
       written_bytes = std::min(front.size(), options.material_chunk_bytes);
       chunk =
           EncodeChunk({front.bytes, front.begin, front.begin + written_bytes});
@@ -456,10 +485,14 @@ void Inbox::Abort(const absl::Status& why) {
 
 class InboxSource : public MaterialSource {
  public:
-  explicit InboxSource(std::shared_ptr<Inbox> inbox)
-      : inbox_(std::move(inbox)) {}
+  InboxSource(std::shared_ptr<Inbox> inbox, PolledStream stream)
+      : inbox_(std::move(inbox)), poller_([stream = std::move(stream)] {
+          while (!stream.stream->done()) stream.queue->Poll(kPoll);
+        }) {}
+  // Waits for the stream's end, which its linger bounds.
   ~InboxSource() override {
     InboxSource::Abort(absl::UnavailableError("the party has left"));
+    poller_.join();
   }
 
   absl::StatusOr<std::span<const uint8_t>> Take(size_t bytes) override {
@@ -529,6 +562,9 @@ class InboxSource : public MaterialSource {
   // Chunks and records that Take gave out.
   std::vector<std::shared_ptr<const Bytes>> taken_;
   uint64_t bytes_ = 0;
+  // Receives and decrypts beside the session's thread. By the callback API two
+  // of gRPC's threads would hand each piece of a chunk to each other.
+  std::thread poller_;
 };
 
 }  // namespace
@@ -548,8 +584,9 @@ std::unique_ptr<MaterialSource> MaterialDialer::Open(
     const SessionId& session, int party, const CallMetadata& metadata) {
   (void)AwaitConnection(*connection_);
   auto inbox = std::make_shared<Inbox>(options_);
-  auto stream = StartClientStream(inbox, 0, options_.linger, connection_,
-                                  kMethod, metadata);
+  PolledStream polled = StartPolledClientStream(inbox, 0, options_.linger,
+                                                connection_, kMethod, metadata);
+  const std::shared_ptr<RawStream> stream = polled.stream;
   {
     std::lock_guard<std::mutex> lock(inbox->mutex);
     inbox->stream = stream;
@@ -560,7 +597,7 @@ std::unique_ptr<MaterialSource> MaterialDialer::Open(
   request.set_party(static_cast<uint32_t>(party));
   stream->Write(SerializeMessage(request));
   stream->Read();
-  return std::make_unique<InboxSource>(std::move(inbox));
+  return std::make_unique<InboxSource>(std::move(inbox), std::move(polled));
 }
 
 }  // namespace tacit

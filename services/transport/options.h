@@ -83,6 +83,10 @@ void PollOwnConnections();
 // large ones. The process stays as large as it once was.
 void KeepFreedMemory();
 
+// Distributions build Abseil with its search for cycles of locks on, which is
+// some 5 % of a party's time, all of it in gRPC's mutexes. Call once.
+void ForgoMutexChecks();
+
 }  // namespace tacit
 
 #endif  // TACIT_SERVICES_TRANSPORT_OPTIONS_H_

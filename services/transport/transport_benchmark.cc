@@ -183,6 +183,7 @@ BENCHMARK(BM_Material)
 int main(int argc, char** argv) {
   tacit::PollOwnConnections();
   tacit::KeepFreedMemory();
+  tacit::ForgoMutexChecks();
   tacit::TestCertificate certificate = tacit::MakeSelfSigned();
   tacit::certificate = &certificate;
   tacit::Child child(certificate);
