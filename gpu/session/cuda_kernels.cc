@@ -14,8 +14,12 @@
 namespace tacit::gpu {
 namespace {
 
-// Pinned memory for copies to the device and back.
-constexpr size_t kSlots = 8, kSlotBytes = size_t{2} << 20;
+// Pinned memory of a session, for what gates read once, for material and for
+// what comes back.
+constexpr size_t kSlots = 4;
+constexpr size_t kUploadBytes = size_t{256} << 10;
+constexpr size_t kMaterialBytes = size_t{2} << 20;
+constexpr size_t kToHostBytes = size_t{1} << 20;
 
 // Host memory to the device through pinned slots: small pieces share one.
 class Upload {
@@ -79,14 +83,10 @@ class CudaKernels final : public Kernels {
                          size_t room) override {
     TACIT_GPU_ASSIGN_OR_RETURN(void* const memory,
                                AllocateInOrder(Up(room), copy_.handle()));
-    uint8_t* to = static_cast<uint8_t*>(memory);
-    for (const std::span<const uint8_t> block : blocks) {
-      TACIT_GPU_RETURN_IF_ERROR(
-          material_.Copy(to, block.data(), block.size(), copy_.handle()));
-      to += block.size();
+    if (Error error = CopyMaterial(memory, blocks); !error.ok()) {
+      (void)FreeInOrder(memory, Up(room), copy_.handle());
+      return error;
     }
-    TACIT_GPU_RETURN_IF_ERROR(copied_.Record(copy_.handle()));
-    TACIT_GPU_RETURN_IF_ERROR(compute_.Wait(copied_));
     return memory;
   }
   Error ToDevice(void* device, const void* host, size_t bytes) override {
@@ -164,14 +164,32 @@ class CudaKernels final : public Kernels {
     return gemm_->Pack(shape, words, 1, limbs, stream());
   }
   Error Multiply(const RingProduct& product) override {
-    const size_t bytes = gemm_->WorkspaceBytes(product);
-    TACIT_GPU_ASSIGN_OR_RETURN(void* const workspace, Allocate(bytes));
-    Error error = gemm_->Multiply(product, workspace, bytes, stream());
-    Free(workspace, bytes);
+    size_t bytes = gemm_->WorkspaceBytes(product);
+    Result<void*> workspace = Allocate(bytes);
+    if (!workspace.ok()) {
+      // Fewer columns at a time.
+      bytes = gemm_->MinWorkspaceBytes(product);
+      workspace = Allocate(bytes);
+      if (!workspace.ok()) return workspace.error();
+    }
+    Error error = gemm_->Multiply(product, *workspace, bytes, stream());
+    Free(*workspace, bytes);
     return error;
   }
 
  private:
+  // The first kernel enqueued afterwards waits for it.
+  Error CopyMaterial(void* memory,
+                     std::span<const std::span<const uint8_t>> blocks) {
+    uint8_t* to = static_cast<uint8_t*>(memory);
+    for (const std::span<const uint8_t> block : blocks) {
+      TACIT_GPU_RETURN_IF_ERROR(
+          material_.Copy(to, block.data(), block.size(), copy_.handle()));
+      to += block.size();
+    }
+    TACIT_GPU_RETURN_IF_ERROR(copied_.Record(copy_.handle()));
+    return compute_.Wait(copied_);
+  }
   // What is read in whole words ends with one.
   static size_t Up(size_t bytes) { return (bytes + 7) / 8 * 8; }
   StreamHandle stream() const { return compute_.handle(); }
@@ -191,11 +209,11 @@ Result<std::shared_ptr<Kernels>> CreateCudaKernels(
   TACIT_GPU_ASSIGN_OR_RETURN(Stream copy, Stream::Create());
   TACIT_GPU_ASSIGN_OR_RETURN(Event copied, Event::Create());
   TACIT_GPU_ASSIGN_OR_RETURN(PinnedRing to_device,
-                             PinnedRing::Create(kSlots, kSlotBytes));
+                             PinnedRing::Create(kSlots, kUploadBytes));
   TACIT_GPU_ASSIGN_OR_RETURN(PinnedRing material,
-                             PinnedRing::Create(kSlots, kSlotBytes));
+                             PinnedRing::Create(kSlots, kMaterialBytes));
   TACIT_GPU_ASSIGN_OR_RETURN(PinnedRing to_host,
-                             PinnedRing::Create(1, kSlotBytes));
+                             PinnedRing::Create(1, kToHostBytes));
   return std::shared_ptr<Kernels>(std::make_shared<CudaKernels>(
       std::move(gemm), std::move(compute), std::move(copy), std::move(copied),
       std::move(to_device), std::move(material), std::move(to_host)));
