@@ -84,17 +84,17 @@ class AcceleratorBlock {
                       Words& out) = 0;
   virtual void BitToShare(const BitWire& bit, Words& out) = 0;
 
-  // compare.h, trunc_reduce.h. The key's domain has m - 1, m, m, f bits.
+  // compare.h, trunc_reduce.h. Keys' domains are those of the fields.
   virtual void IsNegative(const Wire& x, int m, Bytes& out) = 0;
-  virtual void IsZero(const Wire& x, int m, Bytes& out) = 0;
-  virtual void InIntervals(const Wire& x, int m,
-                           std::span<const int64_t> boundaries, Bytes& out) = 0;
-  virtual void Carry(const Wire& x, int f, Bytes& out) = 0;
+  virtual void IsZero(const Wire& x, Bytes& out) = 0;
+  virtual void InIntervals(const Wire& x, std::span<const int64_t> boundaries,
+                           Bytes& out) = 0;
+  virtual void Carry(const Wire& x, Bytes& out) = 0;
 
-  // One key over m bits at r >> shift and the sum of `reversed` over the window
+  // One key at r >> shift and the sum of `reversed` over the window
   // from (x_hat >> shift) - high: windowed_lut.h, exp2.h. `positive`: the
   // dealer's signs.
-  virtual void WindowSum(const Wire& x, int m, int shift, uint64_t high,
+  virtual void WindowSum(const Wire& x, int shift, uint64_t high,
                          std::span<const uint64_t> reversed, Words& sums,
                          Bytes& positive) = 0;
   // SumSchema's fields, with the factor sigma; and sigma 2^(-R) times
@@ -112,8 +112,7 @@ class AcceleratorBlock {
     uint64_t high;
     std::span<const uint64_t> reversed;
   };
-  virtual void Segments(const Wire& x, int m,
-                        std::span<const int64_t> boundaries,
+  virtual void Segments(const Wire& x, std::span<const int64_t> boundaries,
                         std::span<const Segment> segments, Words& sums,
                         Bytes& bits, Bytes& positive) = 0;
   virtual void FinishSegments(const Wire& sums, const BitWire& bits,

@@ -105,7 +105,7 @@ BitShare IsZero(Evaluator& ev, const Wire& x, int m) {
           part[e] = Reduce((*x.hat)[e], m) == 0;
         }
       },
-      [&](AcceleratorBlock& block) { block.IsZero(x, m, part); });
+      [&](AcceleratorBlock& block) { block.IsZero(x, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }
@@ -144,9 +144,7 @@ BitShare InIntervals(Evaluator& ev, const Wire& x, int m,
           }
         }
       },
-      [&](AcceleratorBlock& block) {
-        block.InIntervals(x, m, boundaries, part);
-      });
+      [&](AcceleratorBlock& block) { block.InIntervals(x, boundaries, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }

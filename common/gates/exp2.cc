@@ -131,8 +131,8 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, m, f, static_cast<uint64_t>(high),
-                        window.reversed(0), sums, positive);
+        block.WindowSum(x, f, static_cast<uint64_t>(high), window.reversed(0),
+                        sums, positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), 0};

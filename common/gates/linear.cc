@@ -532,6 +532,7 @@ Wire ShareMask(Evaluator& ev, const Wire& x) {
   out.mask_shared = true;
   auto shares =
       std::make_shared<Words>(NewWords(ev, ev.is_party() ? x.size() : 0));
+  const Words none;  // what a party has of the mask
   ev.RunBlocks(
       "ShareMask", {ShareField(x.width)}, x.size(),
       [&](DealBlock& block) {
@@ -542,7 +543,9 @@ Wire ShareMask(Evaluator& ev, const Wire& x) {
         std::copy(part.begin(), part.end(), shares->begin() + block.begin());
       },
       [](PlainBlock&) {},
-      [&](AcceleratorBlock& block) { block.Share(*x.mask, *shares); });
+      [&](AcceleratorBlock& block) {
+        block.Share(x.mask == nullptr ? none : *x.mask, *shares);
+      });
   if (ev.is_party()) out.mask = std::move(shares);
   return out;
 }

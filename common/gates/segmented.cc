@@ -159,7 +159,7 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
         }
       },
       [&](AcceleratorBlock& block) {
-        block.Segments(x, m, table.boundaries, pieces, sums, bits, positive);
+        block.Segments(x, table.boundaries, pieces, sums, bits, positive);
       });
   Shape wide = x.shape;
   wide.push_back(segments);

@@ -52,7 +52,7 @@ BitShare Carry(Evaluator& ev, const Wire& x, int f) {
           part[e] = Reduce(hat, f) < Reduce((*x.mask)[e], f);
         }
       },
-      [&](AcceleratorBlock& block) { block.Carry(x, f, part); });
+      [&](AcceleratorBlock& block) { block.Carry(x, part); });
   SetBits(ev, std::move(part), out);
   return out;
 }

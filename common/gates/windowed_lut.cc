@@ -48,8 +48,8 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, m, 0, static_cast<uint64_t>(high),
-                        window.reversed(0), sums, positive);
+        block.WindowSum(x, 0, static_cast<uint64_t>(high), window.reversed(0),
+                        sums, positive);
       });
   const SumRing ring(table, width);
   Share masked{x.shape, ring.width(), frac};

@@ -42,11 +42,11 @@ class GateBlock final : public AcceleratorBlock {
 
   // block_tables.cc
   void IsNegative(const Wire& x, int m, Bytes& out) override;
-  void IsZero(const Wire& x, int m, Bytes& out) override;
-  void InIntervals(const Wire& x, int m, std::span<const int64_t> boundaries,
+  void IsZero(const Wire& x, Bytes& out) override;
+  void InIntervals(const Wire& x, std::span<const int64_t> boundaries,
                    Bytes& out) override;
-  void Carry(const Wire& x, int f, Bytes& out) override;
-  void WindowSum(const Wire& x, int m, int shift, uint64_t high,
+  void Carry(const Wire& x, Bytes& out) override;
+  void WindowSum(const Wire& x, int shift, uint64_t high,
                  std::span<const uint64_t> reversed, Words& sums,
                  Bytes& positive) override;
   void FinishSum(const Wire& sum, const SumRing& ring, const Bytes& positive,
@@ -55,7 +55,7 @@ class GateBlock final : public AcceleratorBlock {
                   const Bytes& positive, int f, int mask_bits,
                   std::span<const uint64_t> roots,
                   std::span<const uint64_t> powers, Words& out) override;
-  void Segments(const Wire& x, int m, std::span<const int64_t> boundaries,
+  void Segments(const Wire& x, std::span<const int64_t> boundaries,
                 std::span<const Segment> segments, Words& sums, Bytes& bits,
                 Bytes& positive) override;
   void FinishSegments(const Wire& sums, const BitWire& bits,

@@ -81,7 +81,7 @@ void GateBlock::IsNegative(const Wire& x, int m, Bytes& out) {
                 out.data() + begin()});
 }
 
-void GateBlock::IsZero(const Wire& x, int /*m*/, Bytes& out) {
+void GateBlock::IsZero(const Wire& x, Bytes& out) {
   if (is_dealer()) {
     DealKeys({At(x.mask, begin())}, nullptr);
     return;
@@ -92,8 +92,8 @@ void GateBlock::IsZero(const Wire& x, int /*m*/, Bytes& out) {
                         out.data() + begin()});
 }
 
-void GateBlock::InIntervals(const Wire& x, int /*m*/,
-                            std::span<const int64_t> boundaries, Bytes& out) {
+void GateBlock::InIntervals(const Wire& x, std::span<const int64_t> boundaries,
+                            Bytes& out) {
   if (is_dealer()) {
     DealKeys({At(x.mask, begin())}, nullptr);
     return;
@@ -103,7 +103,7 @@ void GateBlock::InIntervals(const Wire& x, int /*m*/,
                 boundaries, out.data() + begin() * intervals);
 }
 
-void GateBlock::Carry(const Wire& x, int /*f*/, Bytes& out) {
+void GateBlock::Carry(const Wire& x, Bytes& out) {
   if (is_dealer()) {
     DealKeys({At(x.mask, begin())}, nullptr);
     return;
@@ -115,7 +115,7 @@ void GateBlock::Carry(const Wire& x, int /*f*/, Bytes& out) {
   if (party() == 0) Run(NotBitsOp{bits, bits});
 }
 
-void GateBlock::WindowSum(const Wire& x, int /*m*/, int shift, uint64_t high,
+void GateBlock::WindowSum(const Wire& x, int shift, uint64_t high,
                           std::span<const uint64_t> reversed, Words& sums,
                           Bytes& positive) {
   if (is_dealer()) {
@@ -163,8 +163,7 @@ void GateBlock::FinishExp2(const Wire& x, const Wire& sum, const SumRing& ring,
   Run(MulPowerOp{to, At(x.hat, begin()), session_.Constants(powers), f, to});
 }
 
-void GateBlock::Segments(const Wire& x, int /*m*/,
-                         std::span<const int64_t> boundaries,
+void GateBlock::Segments(const Wire& x, std::span<const int64_t> boundaries,
                          std::span<const Segment> segments, Words& sums,
                          Bytes& bits, Bytes& positive) {
   const size_t first = begin() * segments.size();

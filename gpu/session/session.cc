@@ -267,10 +267,16 @@ void Session::Widen(const Bytes& in, Words& out) {
   Run(WidenOp{in.data(), out.data()}, out.size());
 }
 
+void Session::SumOfNothing(Accumulate accumulate, Words& out) {
+  if (accumulate != Accumulate::kOverwrite) return;
+  Ok(kernels_->Clear(out.data(), out.size() * sizeof(uint64_t)));
+}
+
 void Session::MultiplyStatic(const Words& x, size_t m, const StaticMatrix& w,
                              const WordsRef& entries, int width,
                              Accumulate accumulate, Words& out) {
   if (!ok() || out.empty()) return;
+  if (w.k == 0) return SumOfNothing(accumulate, out);
   Result<Weights::Planes> planes = weights_.PlanesOf(w, entries, width);
   if (!Ok(planes.error())) return;
   RingProduct product;
@@ -292,6 +298,7 @@ void Session::Multiply(const Words& a, const Words& b, size_t batch, size_t m,
                        size_t n, size_t k, Layout layout, int width,
                        Accumulate accumulate, Words& out) {
   if (!ok() || out.empty()) return;
+  if (k == 0) return SumOfNothing(accumulate, out);
   RingProduct product;
   product.m = m;
   product.n = n;

@@ -124,6 +124,8 @@ class Session final : public Accelerator {
   class SessionMemory;
 
   void* Allocate(size_t bytes);
+  // A product of no terms.
+  void SumOfNothing(Accumulate accumulate, Words& out);
   std::span<const uint64_t> AsWords(std::span<const int64_t> values) const {
     return {reinterpret_cast<const uint64_t*>(values.data()), values.size()};
   }

@@ -137,8 +137,11 @@ void MaterialOutbox::State::Send(bool due) {
                         front.size() >= options.material_chunk_bytes;
       if (!full && !due) {
         if (!std::exchange(waiting, true)) {
+          // The alarm keeps its function, which must not keep the alarm.
           alarm.Set(std::chrono::system_clock::now() + kLongestWait,
-                    [self = shared_from_this()](bool) {
+                    [weak = weak_from_this()](bool) {
+                      const std::shared_ptr<State> self = weak.lock();
+                      if (self == nullptr) return;
                       {
                         std::lock_guard<std::mutex> relock(self->mutex);
                         self->waiting = false;
