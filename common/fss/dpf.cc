@@ -414,16 +414,15 @@ struct LaneBits {
   alignas(64) uint64_t bits[64] = {};
 };
 
-// Tables padded with zeros to whole words of bits and interleaved:
-// [length / kWide][tables][kWide], as the sums read them. A single table that
-// is padded already is that by itself.
-Words InterleaveTables(std::span<const std::span<const uint64_t>> tables,
-                       size_t length) {
-  const size_t padded = (length + 63) / 64 * 64;
-  Words out = Words::Zeroed(padded * tables.size());
-  for (size_t q = 0; q < tables.size(); ++q) {
+// Tables interleaved: [length / kWide][tables][kWide], as the sums read them. A
+// single table is that by itself.
+Words InterleaveTables(const WindowTables& tables) {
+  const size_t length = tables.length(), padded = (length + 63) / 64 * 64;
+  Words out = Words::Zeroed(padded * tables.count());
+  for (size_t q = 0; q < tables.count(); ++q) {
+    const std::span<const uint64_t> table = tables.table(q);
     for (size_t k = 0; k < length; ++k) {
-      out[(k / kWide * tables.size() + q) * kWide + k % kWide] = tables[q][k];
+      out[(k / kWide * tables.count() + q) * kWide + k % kWide] = table[k];
     }
   }
   return out;
@@ -503,15 +502,13 @@ class BitsSink {
 
 class SumSink {
  public:
-  SumSink(int party, size_t length,
-          std::span<const std::span<const uint64_t>> tables, bool padded,
+  SumSink(int party, const WindowTables& tables,
           std::span<const std::span<uint64_t>> out)
       : negate_(-uint64_t(party)),
-        length_(length),
-        interleaved_(padded && tables.size() == 1
-                         ? Words()
-                         : InterleaveTables(tables, length)),
-        tables_(interleaved_.empty() ? tables[0].data() : interleaved_.data()),
+        length_(tables.length()),
+        interleaved_(tables.count() == 1 ? Words() : InterleaveTables(tables)),
+        tables_(interleaved_.empty() ? tables.table(0).data()
+                                     : interleaved_.data()),
         out_(out) {}
 
   HWY_INLINE void Take(const Block* blocks, size_t first, size_t used) {
@@ -729,11 +726,10 @@ uint64_t WindowKernel(const DpfKeys& keys, std::span<const uint64_t> start,
 }
 
 uint64_t WindowSumKernel(const DpfKeys& keys, std::span<const uint64_t> start,
-                         std::span<const std::span<const uint64_t>> tables,
-                         bool padded,
+                         const WindowTables& tables,
                          std::span<const std::span<uint64_t>> out) {
-  const size_t length = tables[0].size();
-  SumSink sink(keys.party, length, tables, padded, out);
+  const size_t length = tables.length();
+  SumSink sink(keys.party, tables, out);
   if (!DpfIsDirect(keys.m)) return EvalWindows(keys, start, length, sink);
   EvalDirectWindows(keys, start, length, sink);
   return 0;
@@ -843,20 +839,16 @@ uint64_t CountedDpfEvalWindow(const DpfKeys& keys,
 
 uint64_t CountedDpfWindowSum(const DpfKeys& keys,
                              std::span<const uint64_t> start,
-                             std::span<const std::span<const uint64_t>> tables,
-                             bool padded,
+                             const WindowTables& tables,
                              std::span<const std::span<uint64_t>> out) {
   RequireKeys(keys, start.size());
-  Require(tables.size() <= kMaxWindowTables, "at most kMaxWindowTables tables");
-  Require(out.size() == tables.size(), "one output per table");
-  if (tables.empty()) return 0;
-  RequireLength(keys.m, tables[0].size());
-  for (size_t q = 0; q < tables.size(); ++q) {
-    Require(tables[q].size() == tables[0].size(), "tables of one length");
-    Require(out[q].size() == keys.count, "one output per key and table");
+  Require(out.size() == tables.count(), "one output per table");
+  if (tables.count() == 0) return 0;
+  RequireLength(keys.m, tables.length());
+  for (const std::span<uint64_t> sums : out) {
+    Require(sums.size() == keys.count, "one output per key and table");
   }
-  return HWY_DYNAMIC_DISPATCH(WindowSumKernel)(keys, start, tables, padded,
-                                               out);
+  return HWY_DYNAMIC_DISPATCH(WindowSumKernel)(keys, start, tables, out);
 }
 
 }  // namespace internal
@@ -882,30 +874,37 @@ void DpfEvalWindow(const DpfKeys& keys, std::span<const uint64_t> start,
   internal::CountedDpfEvalWindow(keys, start, length, bits);
 }
 
-void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
-                  std::span<const std::span<const uint64_t>> tables,
-                  std::span<const std::span<uint64_t>> out) {
-  internal::CountedDpfWindowSum(keys, start, tables, /*padded=*/false, out);
+WindowTables::WindowTables(std::span<const std::span<const uint64_t>> tables) {
+  internal::Require(tables.size() <= kMaxWindowTables,
+                    "at most kMaxWindowTables tables");
+  if (!tables.empty()) length_ = tables[0].size();
+  for (const std::span<const uint64_t> table : tables) {
+    internal::Require(table.size() == length_, "tables of one length");
+    std::copy(table.begin(), table.end(), Append().begin());
+  }
 }
 
-WindowTables::WindowTables(
+WindowTables WindowTables::Reversed(
     std::initializer_list<std::span<const int64_t>> tables) {
+  internal::Require(tables.size() <= kMaxWindowTables,
+                    "at most kMaxWindowTables tables");
+  WindowTables out;
+  if (tables.size() > 0) out.length_ = tables.begin()->size();
   for (const std::span<const int64_t> table : tables) {
-    length_ = table.size();
-    Words& reversed = reversed_.emplace_back((length_ + 63) / 64 * 64);
-    const auto end = std::copy(table.rbegin(), table.rend(), reversed.begin());
-    std::fill(end, reversed.end(), 0);
+    internal::Require(table.size() == out.length_, "tables of one length");
+    std::copy(table.rbegin(), table.rend(), out.Append().begin());
   }
+  return out;
+}
+
+Words& WindowTables::Append() {
+  return padded_.emplace_back(Words::Zeroed((length_ + 63) / 64 * 64));
 }
 
 void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
                   const WindowTables& tables,
                   std::span<const std::span<uint64_t>> out) {
-  std::vector<std::span<const uint64_t>> views;
-  for (size_t q = 0; q < tables.count(); ++q) {
-    views.push_back(tables.reversed(q));
-  }
-  internal::CountedDpfWindowSum(keys, start, views, /*padded=*/true, out);
+  internal::CountedDpfWindowSum(keys, start, tables, out);
 }
 
 uint64_t DpfWindowAes(int m, size_t length, size_t count) {

@@ -116,29 +116,34 @@ void DpfEvalWindow(const DpfKeys& keys, std::span<const uint64_t> start,
 // entries. The two parties' outputs add to sigma_i * tables[q][alpha[i] -
 // start[i]] (0 if alpha is outside the window), sigma_i = +1 if positive.
 inline constexpr size_t kMaxWindowTables = 4;
-// Tables over v whose window ends at x_hat - low: leaves j = x_hat - v ascend
-// while v descends, so they are kept from their ends, and padded for the sums.
-// Made once for tables that gates use again and again. Public.
+// Tables of one length, padded for the sums. Made once for those that gates use
+// again and again. Public.
 class WindowTables {
  public:
-  // At most kMaxWindowTables tables of one length.
-  explicit WindowTables(std::initializer_list<std::span<const int64_t>> tables);
+  // In the order of leaves.
+  explicit WindowTables(std::span<const std::span<const uint64_t>> tables);
+  // Over v, where leaves are j = x_hat - v: they ascend while v descends, and
+  // meet the tables from their ends.
+  static WindowTables Reversed(
+      std::initializer_list<std::span<const int64_t>> tables);
 
-  size_t count() const { return reversed_.size(); }
+  size_t count() const { return padded_.size(); }
   size_t length() const { return length_; }
-  std::span<const uint64_t> reversed(size_t q) const {
-    return std::span(reversed_[q]).first(length_);
+  // [length], and zeros behind it up to a whole word of a window's bits.
+  std::span<const uint64_t> table(size_t q) const {
+    return std::span(padded_[q]).first(length_);
   }
 
  private:
+  WindowTables() = default;
+  // Of `length_` entries, to be filled.
+  Words& Append();
+
   size_t length_ = 0;
-  std::vector<Words> reversed_;
+  std::vector<Words> padded_;
 };
 void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
                   const WindowTables& tables,
-                  std::span<const std::span<uint64_t>> out);
-void DpfWindowSum(const DpfKeys& keys, std::span<const uint64_t> start,
-                  std::span<const std::span<const uint64_t>> tables,
                   std::span<const std::span<uint64_t>> out);
 
 // Fixed-key AES calls of the functions above: exact, 0 for direct keys (whose

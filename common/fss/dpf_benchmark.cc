@@ -101,13 +101,14 @@ void BM_DpfWindow(benchmark::State& state) {
         std::span<const uint64_t>(entries).subspan(q * length, length));
     out.push_back(sums.back());
   }
+  const WindowTables window(in);
   Words bits((length + 63) / 64 * count);
   for (auto _ : state) {
     if (tables == 0) {
       DpfEvalWindow(batch.View(), start, length, bits);
       start[0] += bits[0];
     } else {
-      DpfWindowSum(batch.View(), start, in, out);
+      DpfWindowSum(batch.View(), start, window, out);
       start[0] += out[0][0];
     }
   }

@@ -87,7 +87,7 @@ class Pair {
     std::vector<Table> out(tables.size(), Table(count(), 42));
     std::vector<std::span<const uint64_t>> in(tables.begin(), tables.end());
     std::vector<std::span<uint64_t>> to(out.begin(), out.end());
-    DpfWindowSum(View(party), start, in, to);
+    DpfWindowSum(View(party), start, WindowTables(in), to);
     return out;
   }
 
@@ -398,7 +398,7 @@ TEST_P(DpfTest, MatchesIndependentVectors) {
       Table sums[2] = {Table(count), Table(count)};
       const std::span<const uint64_t> in[2] = {tables[0], tables[1]};
       const std::span<uint64_t> to[2] = {sums[0], sums[1]};
-      DpfWindowSum(keys, start, in, to);
+      DpfWindowSum(keys, start, WindowTables(in), to);
       EXPECT_EQ(sums[0], v.Numbers("sum" + b + "0"));
       EXPECT_EQ(sums[1], v.Numbers("sum" + b + "1"));
     }
@@ -494,8 +494,8 @@ TEST_P(DpfTest, CountedAesIsAsDeclared) {
         Table sum(count);
         const std::span<const uint64_t> in[1] = {table};
         const std::span<uint64_t> to[1] = {sum};
-        EXPECT_EQ(internal::CountedDpfWindowSum(keys, pair.alpha(), in,
-                                                /*padded=*/false, to),
+        EXPECT_EQ(internal::CountedDpfWindowSum(keys, pair.alpha(),
+                                                WindowTables(in), to),
                   DpfWindowAes(m, length, count));
       }
     }

@@ -40,8 +40,7 @@ uint64_t CountedDpfEvalWindow(const DpfKeys& keys,
                               std::span<uint64_t> bits);
 uint64_t CountedDpfWindowSum(const DpfKeys& keys,
                              std::span<const uint64_t> start,
-                             std::span<const std::span<const uint64_t>> tables,
-                             bool padded,
+                             const WindowTables& tables,
                              std::span<const std::span<uint64_t>> out);
 uint64_t CountedOneHotGen(int m, int width, std::span<const uint64_t> alpha,
                           const Prg& prg0, const Prg& prg1, uint64_t position,

@@ -89,7 +89,7 @@ TEST_P(SecretTaintTest, Dpf) {
       ExpectTainted(out, "point");
       DpfEvalWindow(keys, at, length, bits);
       ExpectTainted(bits, "window");
-      DpfWindowSum(keys, at, in, to);
+      DpfWindowSum(keys, at, WindowTables(in), to);
       ExpectTainted(sums[0], "sum");
       ExpectTainted(sums[1], "sum");
     }

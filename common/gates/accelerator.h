@@ -14,11 +14,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/buffer.h"
 #include "common/fss/dpf.h"
 #include "common/gates/schema.h"
@@ -108,7 +110,7 @@ class AcceleratorBlock {
 
   // segmented.h: all keys; sums, bits and signs are [n, segments].
   struct Segment {
-    int index_bits, shift;
+    int shift;
     uint64_t high;
     std::span<const uint64_t> reversed;
   };
@@ -273,6 +275,18 @@ class Accelerator {
   // both parties' seeds and the gateway's.
   virtual absl::Status Begin(int party, std::span<const Seed* const> seeds) = 0;
 };
+
+// Makes what party 0 or 1, or the dealer (-1), computes on. Called from the
+// thread of the session's role. None: every role computes on this host.
+using AcceleratorFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Accelerator>>(int party)>;
+
+// The factory's for this role; null without a factory.
+inline absl::StatusOr<std::unique_ptr<Accelerator>> MakeAccelerator(
+    const AcceleratorFactory& factory, int party) {
+  if (!factory) return nullptr;
+  return factory(party);
+}
 
 }  // namespace tacit
 

@@ -127,10 +127,11 @@ void DealerEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   for (size_t first = 0; first < blocks; first += wave) {
     const size_t count = std::min(wave, blocks - first);
     for (int b = 0; b < 2; ++b) {
-      absl::StatusOr<std::vector<std::span<uint8_t>>> reserved =
-          Reserve(b, schema, first * block, count, n);
-      if (!reserved.ok()) return Fail(reserved.status());
-      records[b] = *std::move(reserved);
+      if (absl::Status status =
+              Reserve(b, schema, first * block, count, n, records[b]);
+          !status.ok()) {
+        return Fail(status);
+      }
     }
     pool().ParallelFor(count, 1, [&](size_t i, size_t end) {
       for (; i < end; ++i) {
@@ -146,19 +147,19 @@ void DealerEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   cost_.dealer_aes += schema.MaterialCost(n).dealer_aes;
 }
 
-absl::StatusOr<std::vector<std::span<uint8_t>>> DealerEvaluator::Reserve(
-    int party, const Schema& schema, size_t begin, size_t count, size_t n) {
+absl::Status DealerEvaluator::Reserve(
+    int party, const Schema& schema, size_t begin, size_t count, size_t n,
+    std::vector<std::span<uint8_t>>& records) {
   const size_t block = schema.block();
-  std::vector<std::span<uint8_t>> records;
+  records.assign(count, {});
   for (size_t i = 0; i < count; ++i) {
     const size_t elements = std::min(block, n - (begin + i * block));
     const size_t bytes = schema.RecordBytes(party, elements);
-    std::span<uint8_t>& record = records.emplace_back();
     if (bytes == 0) continue;
-    ASSIGN_OR_RETURN(record, sinks_[party]->Reserve(bytes));
+    ASSIGN_OR_RETURN(records[i], sinks_[party]->Reserve(bytes));
     cost_.material_bytes[party] += bytes;
   }
-  return records;
+  return absl::OkStatus();
 }
 
 absl::Status DealerEvaluator::Commit(absl::string_view gate) {
@@ -177,6 +178,7 @@ void DealerEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
   const size_t block = schema.block();
   const size_t blocks = (n + block - 1) / block;
   const size_t most = BlocksOnDevice(schema);
+  std::vector<std::span<uint8_t>> records[2];
   for (size_t first = 0; first < blocks; first += most) {
     const size_t begin = first * block;
     const size_t end = std::min(n, (first + most) * block);
@@ -184,12 +186,12 @@ void DealerEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
         accelerator()->Deal(schema, begin, end - begin,
                             position + first * schema.RecordPrgBlocks(block));
     device(*one);
-    std::vector<std::span<uint8_t>> records[2];
     for (int b = 0; b < 2; ++b) {
-      absl::StatusOr<std::vector<std::span<uint8_t>>> reserved =
-          Reserve(b, schema, begin, std::min(most, blocks - first), n);
-      if (!reserved.ok()) return Fail(reserved.status());
-      records[b] = *std::move(reserved);
+      if (absl::Status status = Reserve(
+              b, schema, begin, std::min(most, blocks - first), n, records[b]);
+          !status.ok()) {
+        return Fail(status);
+      }
     }
     one->TakeRecords(records[0], records[1]);
     if (absl::Status status = accelerator()->status(); !status.ok()) {

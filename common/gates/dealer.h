@@ -49,9 +49,11 @@ class DealerEvaluator : public Evaluator {
       : Evaluator(Role::kDealer, -1, rounding, pool, accelerator),
         sinks_{&sink0, &sink1} {}
 
-  // The next `count` records, from that of element `begin` of n on.
-  absl::StatusOr<std::vector<std::span<uint8_t>>> Reserve(
-      int party, const Schema& schema, size_t begin, size_t count, size_t n);
+  // The next `count` records, from that of element `begin` of n on; empty ones
+  // where the party gets none.
+  absl::Status Reserve(int party, const Schema& schema, size_t begin,
+                       size_t count, size_t n,
+                       std::vector<std::span<uint8_t>>& records);
   absl::Status Commit(absl::string_view gate);
   void RunOnDevice(absl::string_view gate, const Schema& schema, size_t n,
                    uint64_t position, DeviceFn device);

@@ -93,7 +93,7 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
   const int64_t high = params.max_exponent + 1;
   std::vector<int64_t> table(length);
   for (size_t i = 0; i < length; ++i) table[i] = int64_t{1} << i;
-  const WindowTables window({table});
+  const auto window = WindowTables::Reversed({table});
 
   Words sums = MakeWords(ev, n);
   Bytes positive = MakeSigns(ev, n);
@@ -131,7 +131,7 @@ Share Exp2(Evaluator& ev, const Wire& x, const Exp2Params& params) {
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, f, static_cast<uint64_t>(high), window.reversed(0),
+        block.WindowSum(x, f, static_cast<uint64_t>(high), window.table(0),
                         sums, positive);
       });
   const SumRing ring(table, width);

@@ -69,8 +69,7 @@ int64_t LargestSum(const InterpolatedTable& table) {
 
 std::shared_ptr<const WindowTables> Windows(const InterpolatedTable& table) {
   return std::make_shared<WindowTables>(
-      std::initializer_list<std::span<const int64_t>>{table.value,
-                                                      table.slope});
+      WindowTables::Reversed({table.value, table.slope}));
 }
 
 // What lies above the window is a multiple of 2^this.

@@ -119,6 +119,28 @@ Shape DropLast(const Shape& shape) {
 }
 
 template <typename T>
+T NegateImpl(Evaluator& ev, const T& x) {
+  return MapLinear(
+      ev, "Negate", x, x.shape, x.frac,
+      [](ConstWordSpan in, WordSpan out) { Negate(in, out); },
+      [](Accelerator& device, const Words& in, Words& out) {
+        device.Negate(in, out);
+      });
+}
+
+template <typename T>
+T MulPublicImpl(Evaluator& ev, const T& x, int64_t constant, int frac) {
+  return MapLinear(
+      ev, "MulPublic", x, x.shape, x.frac + frac,
+      [constant](ConstWordSpan in, WordSpan out) {
+        MulScalar(in, static_cast<uint64_t>(constant), out);
+      },
+      [constant](Accelerator& device, const Words& in, Words& out) {
+        device.MulScalar(in, static_cast<uint64_t>(constant), out);
+      });
+}
+
+template <typename T>
 T SumLastImpl(Evaluator& ev, const T& x) {
   if (x.shape.empty()) {
     ev.Reject("SumLast", "a scalar has no last axis");
@@ -329,22 +351,8 @@ Share Add(Evaluator& ev, const Share& a, const Share& b) {
 Share Sub(Evaluator& ev, const Share& a, const Share& b) {
   return Combine(ev, "Sub", a, b, kSub);
 }
-Wire Negate(Evaluator& ev, const Wire& x) {
-  return MapLinear(
-      ev, "Negate", x, x.shape, x.frac,
-      [](ConstWordSpan in, WordSpan out) { Negate(in, out); },
-      [](Accelerator& device, const Words& in, Words& out) {
-        device.Negate(in, out);
-      });
-}
-Share Negate(Evaluator& ev, const Share& x) {
-  return MapLinear(
-      ev, "Negate", x, x.shape, x.frac,
-      [](ConstWordSpan in, WordSpan out) { Negate(in, out); },
-      [](Accelerator& device, const Words& in, Words& out) {
-        device.Negate(in, out);
-      });
-}
+Wire Negate(Evaluator& ev, const Wire& x) { return NegateImpl(ev, x); }
+Share Negate(Evaluator& ev, const Share& x) { return NegateImpl(ev, x); }
 
 Wire AddPublic(Evaluator& ev, const Wire& x, int64_t constant) {
   Wire out{x.shape, x.width, x.frac, x.mask_shared};
@@ -370,24 +378,10 @@ Share AddPublic(Evaluator& ev, const Share& x, int64_t constant) {
 }
 
 Wire MulPublic(Evaluator& ev, const Wire& x, int64_t constant, int frac) {
-  return MapLinear(
-      ev, "MulPublic", x, x.shape, x.frac + frac,
-      [constant](ConstWordSpan in, WordSpan out) {
-        MulScalar(in, static_cast<uint64_t>(constant), out);
-      },
-      [constant](Accelerator& device, const Words& in, Words& out) {
-        device.MulScalar(in, static_cast<uint64_t>(constant), out);
-      });
+  return MulPublicImpl(ev, x, constant, frac);
 }
 Share MulPublic(Evaluator& ev, const Share& x, int64_t constant, int frac) {
-  return MapLinear(
-      ev, "MulPublic", x, x.shape, x.frac + frac,
-      [constant](ConstWordSpan in, WordSpan out) {
-        MulScalar(in, static_cast<uint64_t>(constant), out);
-      },
-      [constant](Accelerator& device, const Words& in, Words& out) {
-        device.MulScalar(in, static_cast<uint64_t>(constant), out);
-      });
+  return MulPublicImpl(ev, x, constant, frac);
 }
 Wire MulPublic(Evaluator& ev, const Wire& x, std::span<const int64_t> factors,
                int frac) {

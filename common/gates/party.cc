@@ -102,19 +102,15 @@ Wire PartyEvaluator::Open(const Share& x) {
   if (accelerator() != nullptr) {
     *mask = accelerator()->Mask(position, n);
     accelerator()->Add(*mask, *x.part, *hat);
-    Enqueue({x.width, hat, nullptr, PackedBytes(n, x.width)}, wire.opening);
-    wire.mask = std::move(mask);
-    wire.hat = std::move(hat);
-    cost_.party_aes[party()] += OpeningCost(n, x.width).party_aes[party()];
-    return wire;
+  } else {
+    *mask = Words(n);
+    pool().ParallelFor(n, kOpeningGrain, [&](size_t i, size_t end) {
+      const std::span<uint64_t> part = std::span(*mask).subspan(i, end - i);
+      streams_->mask.Fill(position + i / 2, part);
+      Add(part, std::span(*x.part).subspan(i, end - i),
+          std::span(*hat).subspan(i, end - i));
+    });
   }
-  *mask = Words(n);
-  pool().ParallelFor(n, kOpeningGrain, [&](size_t i, size_t end) {
-    const std::span<uint64_t> part = std::span(*mask).subspan(i, end - i);
-    streams_->mask.Fill(position + i / 2, part);
-    Add(part, std::span(*x.part).subspan(i, end - i),
-        std::span(*hat).subspan(i, end - i));
-  });
   Enqueue({x.width, hat, nullptr, PackedBytes(n, x.width)}, wire.opening);
   wire.mask = std::move(mask);
   wire.hat = std::move(hat);
@@ -238,15 +234,12 @@ void PartyEvaluator::UnpackWaiting(std::span<const uint8_t> payload) {
   }
 }
 
-Words PartyEvaluator::OnHost(const Words& words) {
-  Words host(words.size());
-  if (accelerator() != nullptr) {
-    accelerator()->Download(words, host);
-    Fail(accelerator()->status());
-  } else {
-    std::copy(words.begin(), words.end(), host.begin());
-  }
-  return host;
+const Words& PartyEvaluator::OnHost(const Words& words, Words& copy) {
+  if (accelerator() == nullptr) return words;
+  copy = Words(words.size());
+  accelerator()->Download(words, copy);
+  Fail(accelerator()->status());
+  return copy;
 }
 
 Wire PartyEvaluator::Input(const Shape& shape, int width, int frac) {
@@ -269,9 +262,10 @@ Wire PartyEvaluator::Input(const Shape& shape, int width, int frac) {
 
 void PartyEvaluator::Output(const Share& x) {
   if (!ok()) return;
-  Words words = OnHost(*x.part);
+  Words copy, words(x.size());
+  const Words& part = OnHost(*x.part, copy);
   if (!ok()) return;
-  ReduceAll(words, x.width, words);
+  ReduceAll(part, x.width, words);
   if (absl::Status status = gateway_.Send(std::move(words), x.width);
       !status.ok()) {
     Fail(Annotate("Output", status));
@@ -296,19 +290,10 @@ void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   std::vector<std::span<const uint8_t>> records;
   for (size_t first = 0; first < blocks; first += wave) {
     const size_t count = std::min(wave, blocks - first);
-    records.assign(count, {});
-    for (size_t i = 0; i < count; ++i) {
-      const size_t elements = std::min(block, n - (first + i) * block);
-      const size_t bytes = schema.RecordBytes(party(), elements);
-      if (bytes == 0) continue;
-      absl::StatusOr<std::span<const uint8_t>> record = source_.Take(bytes);
-      if (!record.ok()) {
-        return Fail(Annotate(
-            absl::StrCat(gate, ", element ", (first + i) * block, " of ", n),
-            record.status()));
-      }
-      records[i] = *record;
-      cost_.material_bytes[party()] += bytes;
+    if (absl::Status status =
+            Take(gate, schema, first * block, count, n, records);
+        !status.ok()) {
+      return Fail(status);
     }
     pool().ParallelFor(count, 1, [&](size_t i, size_t end) {
       for (; i < end; ++i) {
@@ -324,6 +309,27 @@ void PartyEvaluator::RunBlocks(absl::string_view gate, const Schema& schema,
   cost_.party_aes[party()] += schema.MaterialCost(n).party_aes[party()];
 }
 
+absl::Status PartyEvaluator::Take(
+    absl::string_view gate, const Schema& schema, size_t begin, size_t count,
+    size_t n, std::vector<std::span<const uint8_t>>& records) {
+  const size_t block = schema.block();
+  records.assign(count, {});
+  for (size_t i = 0; i < count; ++i) {
+    const size_t element = begin + i * block;
+    const size_t bytes =
+        schema.RecordBytes(party(), std::min(block, n - element));
+    if (bytes == 0) continue;
+    absl::StatusOr<std::span<const uint8_t>> record = source_.Take(bytes);
+    if (!record.ok()) {
+      return Annotate(absl::StrCat(gate, ", element ", element, " of ", n),
+                      record.status());
+    }
+    records[i] = *record;
+    cost_.material_bytes[party()] += bytes;
+  }
+  return absl::OkStatus();
+}
+
 void PartyEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
                                  size_t n, uint64_t position, DeviceFn device) {
   const size_t block = schema.block();
@@ -333,17 +339,10 @@ void PartyEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
   for (size_t first = 0; first < blocks; first += most) {
     const size_t begin = first * block;
     const size_t end = std::min(n, (first + most) * block);
-    records.clear();
-    for (size_t i = begin; i < end; i += block) {
-      const size_t bytes = schema.RecordBytes(party(), std::min(block, n - i));
-      if (bytes == 0) continue;
-      absl::StatusOr<std::span<const uint8_t>> record = source_.Take(bytes);
-      if (!record.ok()) {
-        return Fail(Annotate(absl::StrCat(gate, ", element ", i, " of ", n),
-                             record.status()));
-      }
-      records.push_back(*record);
-      cost_.material_bytes[party()] += bytes;
+    if (absl::Status status = Take(gate, schema, begin,
+                                   std::min(most, blocks - first), n, records);
+        !status.ok()) {
+      return Fail(status);
     }
     const std::unique_ptr<AcceleratorBlock> one = accelerator()->Eval(
         schema, begin, end - begin,
@@ -359,7 +358,8 @@ void PartyEvaluator::RunOnDevice(absl::string_view gate, const Schema& schema,
 
 Words PartyEvaluator::Reveal(const Share& x) {
   if (!ok()) return Words();
-  const Words part = OnHost(*x.part);
+  Words copy;
+  const Words& part = OnHost(*x.part, copy);
   if (!ok()) return Words();
   const size_t bytes = PackedBytes(x.size(), x.width);
   Bytes message(kMessageHeaderBytes + bytes), reply;

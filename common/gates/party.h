@@ -87,8 +87,13 @@ class PartyEvaluator : public Evaluator {
   // peer's.
   void PackWaiting(std::span<uint8_t> payload);
   void UnpackWaiting(std::span<const uint8_t> payload);
-  // Words to this host.
-  Words OnHost(const Words& words);
+  // The words on this host: themselves, or brought to `copy`.
+  const Words& OnHost(const Words& words, Words& copy);
+  // The next `count` records, from that of element `begin` of n on; empty ones
+  // where this party gets none.
+  absl::Status Take(absl::string_view gate, const Schema& schema, size_t begin,
+                    size_t count, size_t n,
+                    std::vector<std::span<const uint8_t>>& records);
 
   // One round with headers; `peer_bytes` of payload come back. Fails on a
   // diverged peer.

@@ -20,7 +20,7 @@ int IndexBits(const SegmentedTable& table, size_t segment) {
 std::shared_ptr<const WindowTables> Window(const SegmentedTable& table,
                                            size_t segment) {
   return std::make_shared<WindowTables>(
-      std::initializer_list<std::span<const int64_t>>{table.table[segment]});
+      WindowTables::Reversed({table.table[segment]}));
 }
 
 bool Check(Evaluator& ev, const Wire& x, const SegmentedTable& table,
@@ -91,10 +91,8 @@ Share Segmented(Evaluator& ev, const Wire& x, const SegmentedTable& table,
     if (table.windows.empty()) windows.push_back(Window(table, i));
     low[i] = table.boundaries[i] >> table.shift[i];
     high[i] = low[i] + static_cast<int64_t>(length) - 1;
-  }
-  for (size_t i = 0; i < segments; ++i) {
-    pieces.push_back({IndexBits(table, i), table.shift[i],
-                      static_cast<uint64_t>(high[i]), windows[i]->reversed(0)});
+    pieces.push_back(
+        {table.shift[i], static_cast<uint64_t>(high[i]), windows[i]->table(0)});
   }
   // index(words): the truncated wire of segment i.
   auto index = [&](const Words& words, const auto& block, size_t i) {

@@ -89,13 +89,6 @@ struct PartyRun {
   double seconds = 0;
 };
 
-// The role's accelerator; null if it computes on the host.
-absl::StatusOr<std::unique_ptr<Accelerator>> AcceleratorOf(
-    int party, const TwoPartyOptions& options) {
-  if (!options.accelerator) return nullptr;
-  return options.accelerator(party);
-}
-
 void RunParty(int party, const TwoPartyOptions& options,
               const SessionId& session, const Program& program, Channel& link,
               MaterialSource& source, GatewayLink& gateway, PartyRun& run) {
@@ -108,7 +101,7 @@ void RunParty(int party, const TwoPartyOptions& options,
     channel.Abort(status);
     source.Abort(status);
   };
-  auto accelerator = AcceleratorOf(party, options);
+  auto accelerator = MakeAccelerator(options.accelerator, party);
   if (!accelerator.ok()) return fail(accelerator.status());
   auto evaluator = PartyEvaluator::Create(
       {party, session, options.plan, options.rounding, accelerator->get()},
@@ -135,7 +128,7 @@ absl::Status RunDealer(const TwoPartyOptions& options,
     sink1.Abort(status);
     return status;
   };
-  auto accelerator = AcceleratorOf(-1, options);
+  auto accelerator = MakeAccelerator(options.accelerator, -1);
   if (!accelerator.ok()) return fail(accelerator.status());
   auto dealer =
       DealerEvaluator::Create(seeds, session, options.plan, options.rounding,

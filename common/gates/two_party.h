@@ -7,7 +7,6 @@
 #define TACIT_COMMON_GATES_TWO_PARTY_H_
 
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -28,11 +27,6 @@ struct InputValue {
   std::vector<int64_t> values;
   int width;
 };
-
-// What party 0 or 1, or the dealer (-1), computes on; null: this host. Called
-// from the role's thread.
-using AcceleratorFactory =
-    std::function<absl::StatusOr<std::unique_ptr<Accelerator>>(int party)>;
 
 struct TwoPartyOptions {
   Rounding rounding = Rounding::kStochastic;

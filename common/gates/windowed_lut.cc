@@ -19,7 +19,7 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
   }
   ev.Await(x);
   const size_t n = out.size(), length = table.size();
-  const WindowTables window({table});
+  const auto window = WindowTables::Reversed({table});
   const int64_t high = low + static_cast<int64_t>(length) - 1;
 
   Words sums = MakeWords(ev, n);
@@ -48,7 +48,7 @@ Share WindowedLut(Evaluator& ev, const Wire& x, int m, int64_t low,
         }
       },
       [&](AcceleratorBlock& block) {
-        block.WindowSum(x, 0, static_cast<uint64_t>(high), window.reversed(0),
+        block.WindowSum(x, 0, static_cast<uint64_t>(high), window.table(0),
                         sums, positive);
       });
   const SumRing ring(table, width);

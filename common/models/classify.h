@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/evaluator.h"
 #include "common/gates/schema.h"
 #include "common/gates/session.h"
-#include "common/gates/two_party.h"
 #include "common/models/classification.h"
 #include "common/models/encoder.h"
 

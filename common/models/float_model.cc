@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/models/typical_weights.h"
 
 namespace tacit {
 namespace {
@@ -423,15 +424,6 @@ absl::Status CheckTypes(const ModelConfig& config,
     }
   }
   return absl::OkStatus();
-}
-
-std::vector<int64_t> RandomTokens(size_t n, int64_t vocabulary,
-                                  std::mt19937_64& rng) {
-  std::vector<int64_t> tokens(n);
-  for (int64_t& token : tokens) {
-    token = static_cast<int64_t>(rng() % static_cast<uint64_t>(vocabulary));
-  }
-  return tokens;
 }
 
 // A token drawn at temperature 1.

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/gates/accelerator.h"
 #include "common/gates/schema.h"
 #include "common/gates/session.h"
-#include "common/gates/two_party.h"
 #include "common/models/decoder.h"
 #include "common/models/generation.h"
 

@@ -1,7 +1,7 @@
 // Dealt values in records: what EvalBlock::Share and Bits take, and what
 // DealBlock::Share and Bits write (common/gates/evaluator.h), for all records
-// of a field at once. A backend (backends.h) says where: on the device, or on
-// the host as the reference.
+// of a field at once. A backend (backends.h, or the kernels of
+// gpu/session) says where: on the device, or on the host as the reference.
 #ifndef TACIT_GPU_ELEMENTWISE_MATERIAL_H_
 #define TACIT_GPU_ELEMENTWISE_MATERIAL_H_
 
@@ -16,7 +16,7 @@ namespace tacit::gpu {
 // out[e] = the party's shares of the field's values, n words: party 0 expands
 // them from its stream `key`, party 1 unpacks its records. SECRET: out.
 template <class Backend>
-Error TakeShare(const Backend& backend, int party, const FieldLayout& field,
+Error TakeShare(Backend&& backend, int party, const FieldLayout& field,
                 int width, const PrgKey* key, const uint8_t* material,
                 uint64_t* out) {
   if (party == 1) {
@@ -30,7 +30,7 @@ Error TakeShare(const Backend& backend, int party, const FieldLayout& field,
 // whose layout `field` is. `scratch`: n words, SECRET afterwards; may be
 // `values`, which are then lost.
 template <class Backend>
-Error DealShare(const Backend& backend, const FieldLayout& field, int width,
+Error DealShare(Backend&& backend, const FieldLayout& field, int width,
                 const PrgKey* key, const uint64_t* values, uint64_t* scratch,
                 uint8_t* material) {
   TACIT_GPU_RETURN_IF_ERROR(backend.ExpandWords(
@@ -41,7 +41,7 @@ Error DealShare(const Backend& backend, const FieldLayout& field, int width,
 
 // The same for bits, one in a byte.
 template <class Backend>
-Error TakeBits(const Backend& backend, int party, const FieldLayout& field,
+Error TakeBits(Backend&& backend, int party, const FieldLayout& field,
                const PrgKey* key, const uint8_t* material, uint8_t* out) {
   if (party == 1) {
     return backend.RunOp(UnpackBitsOp{material, field, out}, field.n);
@@ -49,9 +49,8 @@ Error TakeBits(const Backend& backend, int party, const FieldLayout& field,
   return backend.ExpandBits({key, nullptr, field, nullptr, out});
 }
 template <class Backend>
-Error DealBits(const Backend& backend, const FieldLayout& field,
-               const PrgKey* key, const uint8_t* bits, uint8_t* scratch,
-               uint8_t* material) {
+Error DealBits(Backend&& backend, const FieldLayout& field, const PrgKey* key,
+               const uint8_t* bits, uint8_t* scratch, uint8_t* material) {
   TACIT_GPU_RETURN_IF_ERROR(
       backend.ExpandBits({key, nullptr, field, bits, scratch}));
   const PackBitsOp pack{scratch, field, material};

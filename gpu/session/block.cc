@@ -6,7 +6,7 @@
 
 #include "gpu/elementwise/deal_ops-inl.h"
 #include "gpu/elementwise/gate_ops-inl.h"
-#include "gpu/elementwise/pack_ops-inl.h"
+#include "gpu/elementwise/material.h"
 
 namespace tacit::gpu {
 namespace {
@@ -50,15 +50,11 @@ const FieldPlace& GateBlock::Next() { return fields_[next_++]; }
 void GateBlock::DealShare(const uint64_t* values) {
   const FieldPlace& field = Next();
   const FieldLayout& layout = field.layout[1];
-  if (!session_.ok() || layout.n == 0) return;
   Words rest = New(layout.n);
-  if (!session_.ok()) return;
-  session_.Ok(session_.kernels().ExpandWords({session_.correlation(0), nullptr,
-                                              layout, Combine::kSubtract,
-                                              values, rest.data()}));
-  const PackOp pack{rest.data(), layout, field.field.width,
-                    material_[1].data()};
-  Run(pack, pack.items());
+  if (!session_.ok() || layout.n == 0) return;
+  session_.Ok(gpu::DealShare(session_.kernels(), layout, field.field.width,
+                             session_.correlation(0), values, rest.data(),
+                             material_[1].data()));
 }
 
 void GateBlock::DealShare(Words values) { DealShare(values.data()); }
@@ -66,10 +62,8 @@ void GateBlock::DealShare(Words values) { DealShare(values.data()); }
 void GateBlock::DealBits(Bytes bits) {
   const FieldLayout& layout = Next().layout[1];
   if (!session_.ok() || layout.n == 0) return;
-  session_.Ok(session_.kernels().ExpandBits(
-      {session_.correlation(0), nullptr, layout, bits.data(), bits.data()}));
-  const PackBitsOp pack{bits.data(), layout, material_[1].data()};
-  Run(pack, pack.items());
+  session_.Ok(gpu::DealBits(session_.kernels(), layout, session_.correlation(0),
+                            bits.data(), bits.data(), material_[1].data()));
 }
 
 Words GateBlock::TakeShare() {
@@ -77,14 +71,9 @@ Words GateBlock::TakeShare() {
   const FieldLayout& layout = field.layout[party()];
   Words out = New(layout.n);
   if (!session_.ok() || layout.n == 0) return out;
-  if (party() == 1) {
-    Run(UnpackOp{material_[1].data(), layout, field.field.width, out.data()},
-        layout.n);
-  } else {
-    session_.Ok(session_.kernels().ExpandWords(
-        {session_.correlation(0), nullptr, layout, Combine::kStore, nullptr,
-         out.data()}));
-  }
+  session_.Ok(gpu::TakeShare(session_.kernels(), party(), layout,
+                             field.field.width, session_.correlation(0),
+                             material_[1].data(), out.data()));
   return out;
 }
 
@@ -92,12 +81,9 @@ Bytes GateBlock::TakeBits() {
   const FieldLayout& layout = Next().layout[party()];
   Bytes out = NewBits(layout.n);
   if (!session_.ok() || layout.n == 0) return out;
-  if (party() == 1) {
-    Run(UnpackBitsOp{material_[1].data(), layout, out.data()}, layout.n);
-  } else {
-    session_.Ok(session_.kernels().ExpandBits(
-        {session_.correlation(0), nullptr, layout, nullptr, out.data()}));
-  }
+  session_.Ok(gpu::TakeBits(session_.kernels(), party(), layout,
+                            session_.correlation(0), material_[1].data(),
+                            out.data()));
   return out;
 }
 

@@ -92,7 +92,7 @@ void GateBlock::MulStatic(const Wire& x, const StaticMatrix& w, Words& out) {
   const uint64_t* const mask = At(x.mask, begin());
   if (is_dealer()) {
     Words product = New();
-    if (const uint64_t* row = session_.Row(w.value)) {
+    if (const uint64_t* row = session_.StaticWords(w.value)) {
       Run(MulStaticOp{mask, row, w.n, begin(), !blind, nullptr,
                       product.data()});
     }
@@ -100,12 +100,12 @@ void GateBlock::MulStatic(const Wire& x, const StaticMatrix& w, Words& out) {
   }
   const Words dealt = TakeShare();
   uint64_t* const to = out.data() + begin();
-  if (const uint64_t* row = session_.Row(w.part)) {
+  if (const uint64_t* row = session_.StaticWords(w.part)) {
     Run(MulStaticOp{At(x.hat, begin()), row, w.n, begin(), false, dealt.data(),
                     to});
   }
   if (!blind) return;
-  if (const uint64_t* row = session_.Row(w.hat)) {
+  if (const uint64_t* row = session_.StaticWords(w.hat)) {
     Run(MulStaticOp{mask, row, w.n, begin(), true, to, to});
   }
 }

@@ -281,8 +281,8 @@ void GateBlock::InterpolatedKeys(const Wire& x, const InterpolatedTable& table,
   args.start = {hat, x.width, step_bits, high - 1};
   args.length = table.value.size();
   args.table_count = 2;
-  args.tables[0] = session_.Constants(windows.reversed(0));
-  args.tables[1] = session_.Constants(windows.reversed(1));
+  args.tables[0] = session_.Constants(windows.table(0));
+  args.tables[1] = session_.Constants(windows.table(1));
   args.interpolate = true;
   args.step_bits = step_bits;
   args.value_shift = table.value_shift;

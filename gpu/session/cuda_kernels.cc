@@ -8,7 +8,7 @@
 #include "gpu/base/memory.h"
 #include "gpu/base/pinned_ring.h"
 #include "gpu/base/stream.h"
-#include "gpu/elementwise/map.h"
+#include "gpu/elementwise/backends.h"
 #include "gpu/ring/cublaslt.h"
 
 namespace tacit::gpu {
@@ -115,9 +115,9 @@ class CudaKernels final : public Kernels {
   }
   Error Wait() override { return SynchronizeDevice(); }
 
-#define TACIT_GPU_RUN(Op)                      \
-  Error Run(const Op& op, size_t n) override { \
-    return gpu::RunOp(op, n, stream());        \
+#define TACIT_GPU_RUN(Op)                        \
+  Error RunOp(const Op& op, size_t n) override { \
+    return gpu::RunOp(op, n, stream());          \
   }
   TACIT_GPU_OPS(TACIT_GPU_RUN)
 #undef TACIT_GPU_RUN
@@ -132,12 +132,10 @@ class CudaKernels final : public Kernels {
 #undef TACIT_GPU_SUM
 
   Error ExpandWords(const ExpandWordsArgs& args) override {
-    return gpu::ExpandWords(DefaultAesVariant(args.field.n / 2), args,
-                            stream());
+    return DeviceBackend{stream()}.ExpandWords(args);
   }
   Error ExpandBits(const ExpandBitsArgs& args) override {
-    return gpu::ExpandBits(DefaultAesVariant(args.field.n / 128), args,
-                           stream());
+    return DeviceBackend{stream()}.ExpandBits(args);
   }
   Error DpfGen(const DpfGenArgs& args) override {
     return gpu::DpfGen(DefaultAesVariant(args.field[0].n), args, stream());

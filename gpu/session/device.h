@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/base/device_name.h"
-#include "common/gates/two_party.h"
+#include "common/gates/accelerator.h"
 #include "gpu/session/cuda_kernels.h"
 #include "gpu/session/weights.h"
 

@@ -13,6 +13,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -269,8 +270,9 @@ absl::Status MeasureModel(const Options& options, Device* device,
   report.prefill = options.prefill;
   report.decode = DecodeTokens(config, options);
   const Passes passes = PassesOf(report.prefill, report.decode);
+  std::mt19937_64 rng(kSeed);
   const std::vector<int64_t> tokens =
-      RandomTokens(config, report.prefill + report.decode, kSeed);
+      RandomTokens(report.prefill + report.decode, config.vocab_size, rng);
   ASSIGN_OR_RETURN(const MeasuredModel model,
                    MakeMeasuredModel(config, tokens));
   report.parameters = model.parameters;
@@ -399,12 +401,6 @@ absl::Status WriteJson(const Options& options, const Device* device,
 }
 
 // ---- The program ----
-
-absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const std::string& name) {
-  ASSIGN_OR_RETURN(const std::optional<int> index, ParseDevice(name));
-  if (!index.has_value()) return nullptr;
-  return Device::Open(*index);
-}
 
 int Measure(const Options& options) {
   const auto device = OpenDevice(options.device);

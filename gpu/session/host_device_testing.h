@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/gates/two_party.h"
+#include "common/gates/accelerator.h"
 #include "gpu/session/host_kernels.h"
 #include "gpu/session/session.h"
 

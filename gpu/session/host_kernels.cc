@@ -11,10 +11,9 @@
 
 #include "common/base/thread_pool.h"
 #include "common/ring/gemm.h"
-#include "gpu/elementwise/map.h"
+#include "gpu/elementwise/backends.h"
 #include "gpu/fss/dpf_dispatch.h"
 #include "gpu/fss/one_hot_dispatch.h"
-#include "gpu/prg/expand_dispatch.h"
 #include "gpu/ring/gemm_plan.h"
 
 namespace tacit::gpu {
@@ -79,10 +78,10 @@ class HostKernels final : public Kernels {
   }
   Error Wait() override { return {}; }
 
-#define TACIT_GPU_RUN(Op)                      \
-  Error Run(const Op& op, size_t n) override { \
-    const HostArena::Access access(*arena_);   \
-    return RunOpOnHost(op, n);                 \
+#define TACIT_GPU_RUN(Op)                        \
+  Error RunOp(const Op& op, size_t n) override { \
+    const HostArena::Access access(*arena_);     \
+    return RunOpOnHost(op, n);                   \
   }
   TACIT_GPU_OPS(TACIT_GPU_RUN)
 #undef TACIT_GPU_RUN
@@ -99,11 +98,11 @@ class HostKernels final : public Kernels {
 
   Error ExpandWords(const ExpandWordsArgs& args) override {
     const HostArena::Access access(*arena_);
-    return DispatchWords(AesVariant::kTable1, args, HostLauncher());
+    return HostBackend().ExpandWords(args);
   }
   Error ExpandBits(const ExpandBitsArgs& args) override {
     const HostArena::Access access(*arena_);
-    return DispatchBits(AesVariant::kTable1, args, HostLauncher());
+    return HostBackend().ExpandBits(args);
   }
   Error DpfGen(const DpfGenArgs& args) override {
     const HostArena::Access access(*arena_);

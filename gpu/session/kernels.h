@@ -43,7 +43,7 @@ class Kernels {
   // Waits for all of the device's work, that of other streams too.
   virtual Error Wait() = 0;
 
-#define TACIT_GPU_RUN(Op) virtual Error Run(const Op& op, size_t n) = 0;
+#define TACIT_GPU_RUN(Op) virtual Error RunOp(const Op& op, size_t n) = 0;
   TACIT_GPU_OPS(TACIT_GPU_RUN)
 #undef TACIT_GPU_RUN
 #define TACIT_GPU_SUM(Term)                                      \

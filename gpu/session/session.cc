@@ -16,8 +16,8 @@ namespace {
 // keys_: the mask and correlation streams of party b at 2 b, of the gateway's
 // inputs last. A party has its own two only.
 constexpr int kKeys = 5;
-constexpr int MaskKey(int b) { return 2 * b; }
-constexpr int CorrelationKey(int b) { return 2 * b + 1; }
+constexpr int MaskOf(int b) { return 2 * b; }
+constexpr int CorrelationOf(int b) { return 2 * b + 1; }
 constexpr int kInputKey = 4;
 
 }  // namespace
@@ -61,8 +61,8 @@ absl::Status Session::Begin(int party, std::span<const Seed* const> seeds) {
     if (!is_dealer() && b != party) continue;
     ASSIGN_OR_RETURN(const StreamSeeds streams,
                      StreamSeeds::Derive(*seeds[is_dealer() ? b : 0]));
-    expand(streams.mask, MaskKey(b));
-    expand(streams.correlation, CorrelationKey(b));
+    expand(streams.mask, MaskOf(b));
+    expand(streams.correlation, CorrelationOf(b));
   }
   if (is_dealer()) {
     ASSIGN_OR_RETURN(const Seed input, InputStreamSeed(*seeds[2]));
@@ -72,8 +72,17 @@ absl::Status Session::Begin(int party, std::span<const Seed* const> seeds) {
   return status();
 }
 
+const PrgKey* Session::Key(int index) const {
+  return reinterpret_cast<const PrgKey*>(keys_.data()) + index;
+}
+const PrgKey* Session::MaskKey() const {
+  return Key(MaskOf(is_dealer() ? 0 : party_));
+}
+const PrgKey* Session::SecondMaskKey() const {
+  return is_dealer() ? Key(MaskOf(1)) : nullptr;
+}
 const PrgKey* Session::correlation(int b) const {
-  return reinterpret_cast<const PrgKey*>(keys_.data()) + CorrelationKey(b);
+  return Key(CorrelationOf(b));
 }
 
 void* Session::Allocate(size_t bytes) {
@@ -322,52 +331,46 @@ void Session::Multiply(const Words& a, const Words& b, size_t batch, size_t m,
 void Session::AddRow(const Words& in, const StaticMatrix& w,
                      const WordsRef& entries, Words& out) {
   if (out.empty()) return;
-  if (const uint64_t* row = Row(entries)) {
+  if (const uint64_t* row = StaticWords(entries)) {
     Run(AddRowOp{in.data(), row, w.n, out.data()}, out.size());
   }
 }
 
-const uint64_t* Session::Row(const WordsRef& entries) {
+const uint64_t* Session::StaticWords(const WordsRef& entries) {
   if (!ok()) return nullptr;
-  Result<const uint64_t*> row = weights_.WordsOf(entries);
-  return Ok(row.error()) ? *row : nullptr;
+  Result<const uint64_t*> words = weights_.WordsOf(entries);
+  return Ok(words.error()) ? *words : nullptr;
 }
 
 void Session::RowsOf(const StaticMatrix& w, const WordsRef& entries,
                      std::span<const size_t> rows, Words& out) {
-  if (!ok() || out.empty()) return;
-  Result<const uint64_t*> words = weights_.WordsOf(entries);
-  if (!Ok(words.error())) return;
-  const Words from = Upload(rows);
-  Run(GatherRowsOp{*words, from.data(), w.n, out.data()}, out.size());
+  if (out.empty()) return;
+  if (const uint64_t* words = StaticWords(entries)) {
+    const Words from = Upload(rows);
+    Run(GatherRowsOp{words, from.data(), w.n, out.data()}, out.size());
+  }
 }
 
 Words Session::Mask(uint64_t position, size_t n) {
   Words out = NewWords(n);
   if (!ok() || n == 0) return out;
-  const PrgKey* const keys = reinterpret_cast<const PrgKey*>(keys_.data());
-  Ok(kernels_->ExpandWords({keys + MaskKey(is_dealer() ? 0 : party_),
-                            is_dealer() ? keys + MaskKey(1) : nullptr,
-                            OneRecord(n, position), Combine::kStore, nullptr,
-                            out.data()}));
+  Ok(kernels_->ExpandWords({MaskKey(), SecondMaskKey(), OneRecord(n, position),
+                            Combine::kStore, nullptr, out.data()}));
   return out;
 }
 
 Bytes Session::BitMask(uint64_t position, size_t n) {
   Bytes out = NewBytes(n);
   if (!ok() || n == 0) return out;
-  const PrgKey* const keys = reinterpret_cast<const PrgKey*>(keys_.data());
-  Ok(kernels_->ExpandBits({keys + MaskKey(is_dealer() ? 0 : party_),
-                           is_dealer() ? keys + MaskKey(1) : nullptr,
-                           OneRecord(n, position), nullptr, out.data()}));
+  Ok(kernels_->ExpandBits({MaskKey(), SecondMaskKey(), OneRecord(n, position),
+                           nullptr, out.data()}));
   return out;
 }
 
 Words Session::InputMask(uint64_t position, size_t n) {
   Words out = NewWords(n);
   if (!ok() || n == 0) return out;
-  const PrgKey* const keys = reinterpret_cast<const PrgKey*>(keys_.data());
-  Ok(kernels_->ExpandWords({keys + kInputKey, nullptr, OneRecord(n, position),
+  Ok(kernels_->ExpandWords({Key(kInputKey), nullptr, OneRecord(n, position),
                             Combine::kStore, nullptr, out.data()}));
   return out;
 }

@@ -105,15 +105,15 @@ class Session final : public Accelerator {
   // Runs op(i) for i < n.
   template <class Op>
   void Run(const Op& op, size_t n) {
-    if (ok() && n > 0) Ok(kernels_->Run(op, n));
+    if (ok() && n > 0) Ok(kernels_->RunOp(op, n));
   }
   // Party b's stream of correlated values.
   const PrgKey* correlation(int b) const;
   // Public words that gates use again and again (tables, factors), on the
   // device for as long as the session is; null after an error.
   const uint64_t* Constants(std::span<const uint64_t> words);
-  // The one row of a static matrix; null after an error.
-  const uint64_t* Row(const WordsRef& entries);
+  // A static matrix's words, for what uses its rows; null after an error.
+  const uint64_t* StaticWords(const WordsRef& entries);
   // Records on the device: Kernels::Material.
   Bytes Material(std::span<const std::span<const uint8_t>> records,
                  size_t room);
@@ -124,6 +124,11 @@ class Session final : public Accelerator {
   class SessionMemory;
 
   void* Allocate(size_t bytes);
+  // Number `index` of the session's streams, as session.cc numbers them.
+  const PrgKey* Key(int index) const;
+  // Of openings' masks: a party's own stream, both parties' at the dealer.
+  const PrgKey* MaskKey() const;
+  const PrgKey* SecondMaskKey() const;
   // A product of no terms.
   void SumOfNothing(Accumulate accumulate, Words& out);
   std::span<const uint64_t> AsWords(std::span<const int64_t> values) const {

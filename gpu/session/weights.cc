@@ -29,14 +29,7 @@ Weights::~Weights() {
   }
 }
 
-size_t Weights::bytes() const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  size_t bytes = 0;
-  for (const auto& [key, one] : resident_) bytes += one.bytes;
-  return bytes;
-}
-
-Weights::Resident* Weights::Find(const Key& key) {
+const Weights::Resident* Weights::Find(const Key& key) {
   for (auto it = resident_.begin(); it != resident_.end();) {
     if (it->second.owner.expired()) {
       // Sessions may still have to read it. An error shows in their own work.
@@ -85,29 +78,29 @@ Error Weights::Load(const StaticMatrix& w, const Words& entries, int width,
   return error;
 }
 
-Result<Weights::Planes> Weights::PlanesOf(const StaticMatrix& w,
-                                          const WordsRef& entries, int width) {
+Result<const Weights::Resident*> Weights::Get(const StaticMatrix& w,
+                                              const WordsRef& entries,
+                                              int width) {
   std::lock_guard<std::mutex> lock(mutex_);
   const Key key{entries.get(), width};
-  Resident* found = Find(key);
+  const Resident* found = Find(key);
   if (found == nullptr) {
     Resident loaded{entries};
     TACIT_GPU_RETURN_IF_ERROR(Load(w, *entries, width, loaded));
     found = &resident_.emplace(key, std::move(loaded)).first->second;
   }
-  return Planes{static_cast<const int8_t*>(found->memory), found->digits};
+  return found;
+}
+
+Result<Weights::Planes> Weights::PlanesOf(const StaticMatrix& w,
+                                          const WordsRef& entries, int width) {
+  TACIT_GPU_ASSIGN_OR_RETURN(const Resident* const one, Get(w, entries, width));
+  return Planes{static_cast<const int8_t*>(one->memory), one->digits};
 }
 
 Result<const uint64_t*> Weights::WordsOf(const WordsRef& entries) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  const Key key{entries.get(), 0};
-  Resident* found = Find(key);
-  if (found == nullptr) {
-    Resident loaded{entries};
-    TACIT_GPU_RETURN_IF_ERROR(Load({}, *entries, 0, loaded));
-    found = &resident_.emplace(key, std::move(loaded)).first->second;
-  }
-  return static_cast<const uint64_t*>(found->memory);
+  TACIT_GPU_ASSIGN_OR_RETURN(const Resident* const one, Get({}, entries, 0));
+  return static_cast<const uint64_t*>(one->memory);
 }
 
 }  // namespace tacit::gpu

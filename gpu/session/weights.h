@@ -35,9 +35,6 @@ class Weights {
   // elements.
   Result<const uint64_t*> WordsOf(const WordsRef& entries);
 
-  // Bytes on the device.
-  size_t bytes() const;
-
  private:
   struct Resident {
     std::weak_ptr<const Words> owner;
@@ -50,12 +47,15 @@ class Weights {
 
   // The entry if there is one that belongs to `entries`. Frees all whose owner
   // is gone. Requires mutex_.
-  Resident* Find(const Key& key);
+  const Resident* Find(const Key& key);
+  // Stays where it is while `entries` does.
+  Result<const Resident*> Get(const StaticMatrix& w, const WordsRef& entries,
+                              int width);
   Error Load(const StaticMatrix& w, const Words& entries, int width,
              Resident& out);
 
   const std::shared_ptr<Kernels> kernels_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::map<Key, Resident> resident_;  // guarded by mutex_
 };
 

@@ -1,4 +1,5 @@
 #include <memory>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -21,7 +22,9 @@ absl::StatusOr<BenchCase> Gpt2Case() {
   constexpr size_t kTokens = 32;
   ASSIGN_OR_RETURN(const ModelConfig config, ShapeConfig("gpt2"));
   const ModelWeights weights = TypicalWeights(config, kSeed);
-  const std::vector<int64_t> tokens = RandomTokens(config, kTokens, kSeed);
+  std::mt19937_64 rng(kSeed);
+  const std::vector<int64_t> tokens =
+      RandomTokens(kTokens, config.vocab_size, rng);
   ModelRanges ranges;
   ASSIGN_OR_RETURN(const std::vector<float> logits,
                    FloatForward(weights, tokens, &ranges));

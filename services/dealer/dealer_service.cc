@@ -218,9 +218,7 @@ void DealerService::Deal(const SessionRef& session) {
     ThreadPool pool(options_.threads);
     std::unique_ptr<Accelerator> accelerator;
     auto create = [&]() -> absl::StatusOr<std::unique_ptr<DealerEvaluator>> {
-      if (options_.accelerator) {
-        ASSIGN_OR_RETURN(accelerator, options_.accelerator(-1));
-      }
+      ASSIGN_OR_RETURN(accelerator, MakeAccelerator(options_.accelerator, -1));
       return DealerEvaluator::Create(session->seeds, session->id, model_.digest,
                                      session->program.rounding, *sink0, *sink1,
                                      pool, accelerator.get());

@@ -266,9 +266,8 @@ absl::Status PartyService::RunProgram(Running& running) {
                        TokensPerOutput(running.program.shape));
   std::unique_ptr<Accelerator> accelerator;
   auto create = [&]() -> absl::StatusOr<std::unique_ptr<PartyEvaluator>> {
-    if (options_.accelerator) {
-      ASSIGN_OR_RETURN(accelerator, options_.accelerator(options_.party));
-    }
+    ASSIGN_OR_RETURN(accelerator,
+                     MakeAccelerator(options_.accelerator, options_.party));
     return PartyEvaluator::Create({options_.party, id, model_.digest,
                                    running.program.rounding, accelerator.get()},
                                   peer, material, ledger_, gateway, pool);
